@@ -1,0 +1,15 @@
+// The one door through which tensors, jit and the engine run graphs.
+#pragma once
+#include <span>
+#include <vector>
+
+#include "base/array.h"
+#include "ir/graph.h"
+
+namespace tn {
+
+/// Runs g on concrete inputs (shapes must match its types; symbols are bound by them, guards checked). An input with
+/// donated[i] may be overwritten. Plans are cached by graph; thread-safe.
+std::vector<Array> execute(const GraphPtr& g, std::span<const Array> inputs, const Mask& donated = {});
+
+}  // namespace tn
