@@ -250,6 +250,9 @@ struct OpDef {
   Samples samples;
 };
 
+/// Checks operand count, kinds and attributes against the signature; the attributes with defaults filled in. Throws Error.
+Attrs check_call(const OpDef& op, std::span<const Type> operands, const Attrs& attrs);
+
 /// All ops, by family then name.
 std::span<const OpDef* const> all_ops();
 /// The op of that name; Error naming near ones when there is none.
