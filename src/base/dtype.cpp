@@ -14,7 +14,8 @@ std::string_view name(DType d) { return kNames[static_cast<size_t>(d)]; }
 
 DType dtype_from_name(std::string_view text) {
   auto found = std::find(kNames.begin(), kNames.end(), text);
-  if (found == kNames.end()) fail("dtype", "expected one of f64 f32 f16 bf16 i64 i32 i8 u32 u8 bool, got '" + std::string(text) + "'");
+  if (found == kNames.end())
+    fail("dtype", "expected one of f64 f32 f16 bf16 i64 i32 i8 u32 u8 bool, got '" + std::string(text) + "'");
   return static_cast<DType>(found - kNames.begin());
 }
 

@@ -61,14 +61,18 @@ struct HashAttr {
 
 struct SameAttr {
   template <class T>
-  bool operator()(const T& a, const T& b) const { return a == b; }
+  bool operator()(const T& a, const T& b) const {
+    return a == b;
+  }
   bool operator()(double a, double b) const { return std::bit_cast<u64>(a) == std::bit_cast<u64>(b); }
   bool operator()(const std::vector<double>& a, const std::vector<double>& b) const {
     return a.size() == b.size() && (a.empty() || !std::memcmp(a.data(), b.data(), a.size() * sizeof(double)));
   }
   bool operator()(const Array& a, const Array& b) const { return a == b || a.same_bits(b); }
   template <class T, class U>
-  bool operator()(const T&, const U&) const { return false; }
+  bool operator()(const T&, const U&) const {
+    return false;
+  }
 };
 
 bool same(const std::vector<NamedAttr>& a, const std::vector<NamedAttr>& b) {
@@ -79,15 +83,15 @@ bool same(const std::vector<NamedAttr>& a, const std::vector<NamedAttr>& b) {
 
 u64 hash_items(const std::vector<NamedAttr>& items) {
   u64 h = items.size();
-  for (const auto& [key, value] : items) h = mix(mix(mix(h, hash_text(key)), value.index()), std::visit(HashAttr{}, value));
+  for (const auto& [key, value] : items)
+    h = mix(mix(mix(h, hash_text(key)), value.index()), std::visit(HashAttr{}, value));
   return h;
 }
 
 /// Takes a reference unless the last one is just being given back.
 bool acquire(const AttrsData& data) {
   u32 n = data.references.load(std::memory_order_relaxed);
-  while (n && !data.references.compare_exchange_weak(n, n + 1, std::memory_order_acq_rel)) {
-  }
+  while (n && !data.references.compare_exchange_weak(n, n + 1, std::memory_order_acq_rel)) {}
   return n != 0;
 }
 
@@ -97,7 +101,8 @@ Attrs::Attrs(std::vector<NamedAttr> items) {
   if (items.empty()) return;
   std::sort(items.begin(), items.end(), [](const NamedAttr& a, const NamedAttr& b) { return a.first < b.first; });
   for (size_t i = 1; i < items.size(); ++i)
-    if (items[i].first == items[i - 1].first) fail("attrs", "expected each attribute once, got '" + items[i].first + "' twice");
+    if (items[i].first == items[i - 1].first)
+      fail("attrs", "expected each attribute once, got '" + items[i].first + "' twice");
   u64 h = hash_items(items);
   AttrsTable& t = table();
   std::lock_guard lock(t.mutex);
@@ -145,8 +150,10 @@ const Attr* Attrs::find(std::string_view key) const {
 Attrs Attrs::with(std::string_view key, Attr value) const {
   std::vector<NamedAttr> copy(items().begin(), items().end());
   auto found = std::find_if(copy.begin(), copy.end(), [&](const NamedAttr& a) { return a.first == key; });
-  if (found != copy.end()) found->second = std::move(value);
-  else copy.emplace_back(std::string(key), std::move(value));
+  if (found != copy.end())
+    found->second = std::move(value);
+  else
+    copy.emplace_back(std::string(key), std::move(value));
   return Attrs(std::move(copy));
 }
 
@@ -158,6 +165,8 @@ Attrs Attrs::without(std::string_view key) const {
 
 u64 Attrs::hash() const { return data_ ? data_->hash : 0; }
 
-void Attrs::missing(std::string_view key) const { internal("attribute '" + std::string(key) + "' is missing or of another kind"); }
+void Attrs::missing(std::string_view key) const {
+  internal("attribute '" + std::string(key) + "' is missing or of another kind");
+}
 
 }  // namespace tn

@@ -17,10 +17,10 @@ namespace tn {
 class Graph;
 using GraphPtr = std::shared_ptr<const Graph>;
 
-/// One attribute value. Doubles compare by bits (NaN equals itself, -0 differs from 0), arrays by identity of storage or
-/// equal bytes, graphs by identity (they are interned).
-using Attr = std::variant<bool, i64, double, std::string, DType, std::vector<i64>, std::vector<double>, Shape, Array,
-                          GraphPtr>;
+/// One attribute value. Doubles compare by bits (NaN equals itself, -0 differs from 0), arrays by identity of storage
+/// or equal bytes, graphs by identity (they are interned).
+using Attr =
+    std::variant<bool, i64, double, std::string, DType, std::vector<i64>, std::vector<double>, Shape, Array, GraphPtr>;
 enum class AttrKind : u8 { boolean, integer, floating, string, dtype, integers, floats, dims, array, graph };
 static_assert(std::variant_size_v<Attr> == 10);
 

@@ -15,7 +15,9 @@ std::vector<Type> Graph::output_types() const {
   return result;
 }
 
-size_t Graph::bytes() const { return nodes_.size() * sizeof(Node) + operands_.size() * sizeof(u32) + types_.size() * sizeof(Type); }
+size_t Graph::bytes() const {
+  return nodes_.size() * sizeof(Node) + operands_.size() * sizeof(u32) + types_.size() * sizeof(Type);
+}
 
 const Graph::Derived* Graph::find_derived(const std::string& key) const {
   std::lock_guard lock(derived_mutex_);
@@ -71,7 +73,8 @@ Values Builder::emit(const OpDef& op, ValueSpan operands, const Attrs& attrs, co
   std::vector<Type> types(operands.size());
   for (size_t i = 0; i < operands.size(); ++i) {
     if (operands[i].builder != this)
-      internal("[" + std::string(op.name) + "] operand " + std::to_string(i) + " is absent or belongs to another graph");
+      internal("[" + std::string(op.name) + "] operand " + std::to_string(i) +
+               " is absent or belongs to another graph");
     types[i] = operands[i].type();
   }
   std::vector<Type> results;
@@ -79,9 +82,7 @@ Values Builder::emit(const OpDef& op, ValueSpan operands, const Attrs& attrs, co
   try {
     full = check_call(op, types, attrs);
     results = op.type(types, full);
-  } catch (const Error& e) {
-    throw Error(std::string(e.what()) + " (" + to_string(where_) + ")");
-  }
+  } catch (const Error& e) { throw Error(std::string(e.what()) + " (" + to_string(where_) + ")"); }
   bool effectful = has_effect(op, full);
   u64 h = hash_node(&op, full);
   for (const Value& v : operands) h = mix(h, v.id);
@@ -91,7 +92,8 @@ Values Builder::emit(const OpDef& op, ValueSpan operands, const Attrs& attrs, co
     const Node& n = graph_->nodes_[table_[slot]];
     if (n.op != &op || n.attrs != full || n.operand_count != operands.size()) continue;
     auto ids = graph_->operands(n);
-    if (!std::equal(ids.begin(), ids.end(), operands.begin(), [](u32 id, const Value& v) { return id == v.id; })) continue;
+    if (!std::equal(ids.begin(), ids.end(), operands.begin(), [](u32 id, const Value& v) { return id == v.id; }))
+      continue;
     Values found;
     for (u32 i = 0; i < n.result_count; ++i) found.push_back({this, n.first_result + i});
     return found;
@@ -136,9 +138,11 @@ GraphTable& table() {
 }
 
 bool same_nodes(const Graph& a, const Graph& b) {
-  return std::equal(a.nodes().begin(), a.nodes().end(), b.nodes().begin(), b.nodes().end(), [](const Node& x, const Node& y) {
-    return x.op == y.op && x.attrs == y.attrs && x.operand_count == y.operand_count && x.result_count == y.result_count;
-  });
+  return std::equal(a.nodes().begin(), a.nodes().end(), b.nodes().begin(), b.nodes().end(),
+                    [](const Node& x, const Node& y) {
+                      return x.op == y.op && x.attrs == y.attrs && x.operand_count == y.operand_count &&
+                             x.result_count == y.result_count;
+                    });
 }
 
 }  // namespace
@@ -239,7 +243,8 @@ static Attrs rename_fresh(const Attrs& attrs, std::vector<std::pair<Dim, Dim>>& 
 
 Values inline_graph(Builder& b, const Graph& g, ValueSpan inputs) {
   if (inputs.size() != g.input_count())
-    internal("inlining a graph of " + std::to_string(g.input_count()) + " inputs with " + std::to_string(inputs.size()));
+    internal("inlining a graph of " + std::to_string(g.input_count()) + " inputs with " +
+             std::to_string(inputs.size()));
   Values env(g.value_count()), operands;
   std::copy(inputs.begin(), inputs.end(), env.begin());
   std::vector<std::pair<Dim, Dim>> renames;

@@ -1,8 +1,8 @@
 // Graph: a flat, immutable, hash-consed program in SSA over Types, and the Builder that makes one.
 //
-// Values are u32 ids: the inputs first, then the results of the nodes in order. Nodes hold no pointers to each other, so
-// every traversal is a loop over a vector. Built graphs are interned by content: equal graphs are one object, and the
-// address is their identity (locations are not part of it).
+// Values are u32 ids: the inputs first, then the results of the nodes in order. Nodes hold no pointers to each other,
+// so every traversal is a loop over a vector. Built graphs are interned by content: equal graphs are one object, and
+// the address is their identity (locations are not part of it).
 #pragma once
 #include <functional>
 #include <mutex>

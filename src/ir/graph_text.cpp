@@ -62,9 +62,13 @@ struct AttrText {
   std::string operator()(double v) const { return number_text(v); }
   std::string operator()(const std::string& v) const { return quote(v); }
   std::string operator()(DType v) const { return std::string(name(v)); }
-  std::string operator()(const std::vector<i64>& v) const { return listed("[", v, "]", [](i64 x) { return std::to_string(x); }); }
+  std::string operator()(const std::vector<i64>& v) const {
+    return listed("[", v, "]", [](i64 x) { return std::to_string(x); });
+  }
   std::string operator()(const std::vector<double>& v) const { return listed("(", v, ")", number_text); }
-  std::string operator()(const Shape& v) const { return listed("<", v, ">", [](Dim d) { return to_string(d); }); }
+  std::string operator()(const Shape& v) const {
+    return listed("<", v, ">", [](Dim d) { return to_string(d); });
+  }
   std::string operator()(const Array& v) const { return array_text(v); }
   std::string operator()(const GraphPtr& v) const;
 };
@@ -81,9 +85,8 @@ std::string graph_text(const Graph& g, const std::string& indent) {
     text += n.op->name;
     text += listed("(", g.operands(n), ")", id);
     if (!n.attrs.empty())
-      text += listed(" {", n.attrs.items(), "}", [&](const NamedAttr& a) {
-        return a.first + "=" + std::visit(AttrText{indent + "  "}, a.second);
-      });
+      text += listed(" {", n.attrs.items(), "}",
+                     [&](const NamedAttr& a) { return a.first + "=" + std::visit(AttrText{indent + "  "}, a.second); });
     text += "\n";
   }
   text += indent + "  return" + (g.outputs().empty() ? "" : " ");
@@ -175,11 +178,15 @@ class GraphParser {
     // Never allocate what the text cannot hold: an element takes at least one character.
     i64 count = 1;
     for (i64 e : extents)
-      if (e < 0 || __builtin_mul_overflow(count, e, &count)) cursor_.fail_expected("extents whose product fits 63 bits");
-    if (count < 0 || static_cast<u64>(count) > cursor_.remaining()) cursor_.fail_expected("as many elements as the shape has");
+      if (e < 0 || __builtin_mul_overflow(count, e, &count))
+        cursor_.fail_expected("extents whose product fits 63 bits");
+    if (count < 0 || static_cast<u64>(count) > cursor_.remaining())
+      cursor_.fail_expected("as many elements as the shape has");
     Array a = Array::empty(d, std::move(extents));
-    if (cursor_.eat("x\"")) read_hex(a);
-    else read_elements(a);
+    if (cursor_.eat("x\""))
+      read_hex(a);
+    else
+      read_elements(a);
     return a;
   }
 
@@ -200,8 +207,10 @@ class GraphParser {
     cursor_.need("{");
     for (i64 i = 0; i < a.size(); ++i) {
       if (i) cursor_.need(",");
-      if (is_float(a.dtype)) a.set(i, cursor_.number());
-      else a.set_int(i, cursor_.integer());
+      if (is_float(a.dtype))
+        a.set(i, cursor_.number());
+      else
+        a.set_int(i, cursor_.integer());
     }
     cursor_.need("}");
   }
@@ -210,7 +219,8 @@ class GraphParser {
   Attr number() {
     std::string_view rest = cursor_.rest();
     size_t end = rest.find_first_not_of("+-0123456789");
-    bool is_int = !rest.starts_with("0b") && (end == rest.npos || (rest[end] != '.' && rest[end] != 'e' && rest[end] != 'i' && rest[end] != 'n'));
+    bool is_int = !rest.starts_with("0b") &&
+                  (end == rest.npos || (rest[end] != '.' && rest[end] != 'e' && rest[end] != 'i' && rest[end] != 'n'));
     if (is_int) return cursor_.integer();
     return cursor_.number();
   }
@@ -261,7 +271,8 @@ class GraphParser {
     cursor_.need("(");
     list(")", [&] { operands.push_back(value(names)); });
     Values made = b.emit(op_, operands, attrs());
-    if (made.size() != results.size()) cursor_.fail_expected(std::to_string(made.size()) + " results of " + std::string(op_.name));
+    if (made.size() != results.size())
+      cursor_.fail_expected(std::to_string(made.size()) + " results of " + std::string(op_.name));
     for (size_t i = 0; i < made.size(); ++i) {
       if (made[i].type() != results[i].second)
         fail("parse_graph", std::string(op_.name) + ": expected result type " + to_string(made[i].type()) + ", got " +

@@ -1,6 +1,6 @@
-// OpDef: everything Tenon knows about one op, in one entry of its family's table. There is no enum of ops, no switch over
-// them and no second list: type checking, eager calls, transforms, kernels, text, files, documents and tests read the
-// entry. A missing rule does not compile, for no rule has a default.
+// OpDef: everything Tenon knows about one op, in one entry of its family's table. There is no enum of ops, no switch
+// over them and no second list: type checking, eager calls, transforms, kernels, text, files, documents and tests read
+// the entry. A missing rule does not compile, for no rule has a default.
 #pragma once
 #include <optional>
 #include <span>
@@ -45,8 +45,8 @@ using TypeRule = std::vector<Type> (*)(std::span<const Type> operands, const Att
 struct Partials {
   Value (*partial)(ValueSpan x, Value y, int i);
 };
-/// Linear in the operands of the bit set, jointly (add, select, concat). The transpose gives the cotangent of operand i,
-/// whose type is given; x holds absent Values in the place of linear operands.
+/// Linear in the operands of the bit set, jointly (add, select, concat). The transpose gives the cotangent of operand
+/// i, whose type is given; x holds absent Values in the place of linear operands.
 struct Linear {
   u32 operands;
   Value (*transpose)(ValueSpan x, Value cotangent, int i, const Attrs& attrs, Type type_i);
@@ -69,9 +69,9 @@ struct NoGrad {
 };
 /// The result of a Region's split: known results now, a continuation that emits the linear part later.
 struct SplitResult {
-  Values known;       // by result; absent where unknown
-  Mask unknown;       // by result
-  Values residuals;   // known values the linear part needs
+  Values known;      // by result; absent where unknown
+  Mask unknown;      // by result
+  Values residuals;  // known values the linear part needs
   std::function<Values(Builder& linear, ValueSpan residuals, ValueSpan unknown_operands)> emit_linear;
 };
 /// Ops with sub-graphs, barrier and custom rules.
@@ -197,7 +197,8 @@ struct Expand {
 };
 /// Sub-graphs, calls and effects: instructions of the plan.
 struct Structured {};
-using Lower = Required<Scalar, Movement, Reduction, ArgReduction, Window, Prefix, Contraction, Native, Expand, Structured>;
+using Lower =
+    Required<Scalar, Movement, Reduction, ArgReduction, Window, Prefix, Contraction, Native, Expand, Structured>;
 
 // ---------------------------------------------------------------- oracle, effect, samples
 
@@ -225,14 +226,14 @@ using Effect = Required<Pure, Ordered>;
 struct SampleOperand {
   DType dtype = DType::f32;
   std::vector<i64> shape;
-  double low = -2, high = 2;             // uniform in [low, high)
-  std::vector<double> values;            // or these, row-major
+  double low = -2, high = 2;   // uniform in [low, high)
+  std::vector<double> values;  // or these, row-major
 };
 struct Sample {
   std::vector<SampleOperand> operands;
   Attrs attrs;
-  std::string_view error;                // when not empty: the call fails and the message contains this
-  double tolerance = 0;                  // against ref, relative; 0 = the dtype's default
+  std::string_view error;  // when not empty: the call fails and the message contains this
+  double tolerance = 0;    // against ref, relative; 0 = the dtype's default
 };
 using Samples = std::vector<Sample> (*)();
 
@@ -250,7 +251,8 @@ struct OpDef {
   Samples samples;
 };
 
-/// Checks operand count, kinds and attributes against the signature; the attributes with defaults filled in. Throws Error.
+/// Checks operand count, kinds and attributes against the signature; the attributes with defaults filled in. Throws
+/// Error.
 Attrs check_call(const OpDef& op, std::span<const Type> operands, const Attrs& attrs);
 
 /// All ops, by family then name.

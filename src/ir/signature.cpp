@@ -48,7 +48,8 @@ void check_same_dtype(const OpDef& op, std::span<const Type> operands) {
   const Type* first = nullptr;
   for (const Type& t : operands) {
     if (!t.is_tensor()) continue;
-    if (!first) first = &t;
+    if (!first)
+      first = &t;
     else if (t.dtype() != first->dtype())
       fail(op.name, "expected equal dtypes, got " + to_string(*first) + " and " + to_string(t) + "; use cast");
   }
@@ -68,8 +69,8 @@ Attrs complete(const OpDef& op, const Attrs& attrs) {
     const Attr* a = attrs.find(spec.name);
     if (!a && !spec.otherwise) fail(op.name, "expected attribute '" + std::string(spec.name) + "', got none");
     if (a && a->index() != static_cast<size_t>(spec.kind))
-      fail(op.name, "expected attribute '" + std::string(spec.name) + "' to be of kind " + std::string(word(spec.kind)) +
-                        ", got " + std::string(word(static_cast<AttrKind>(a->index()))));
+      fail(op.name, "expected attribute '" + std::string(spec.name) + "' to be of kind " +
+                        std::string(word(spec.kind)) + ", got " + std::string(word(static_cast<AttrKind>(a->index()))));
     full.emplace_back(std::string(spec.name), a ? *a : *spec.otherwise);
   }
   for (const auto& [key, value] : attrs.items()) {

@@ -9,13 +9,18 @@ namespace tn {
 
 static bool is_space(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_word(char c) { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '\''; }
+static bool is_word(char c) {
+  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '\'';
+}
 
 void Cursor::skip_space() {
   while (at_ < text_.size()) {
-    if (is_space(text_[at_])) ++at_;
-    else if (text_[at_] == '#') at_ = std::min(text_.find('\n', at_), text_.size());
-    else break;
+    if (is_space(text_[at_]))
+      ++at_;
+    else if (text_[at_] == '#')
+      at_ = std::min(text_.find('\n', at_), text_.size());
+    else
+      break;
   }
 }
 
@@ -90,12 +95,15 @@ std::string Cursor::quoted() {
     char c = text_[at_++];
     if (c == '\\' && at_ < text_.size()) {
       char e = text_[at_++];
-      if (e == 'n') c = '\n';
-      else if (e == 't') c = '\t';
+      if (e == 'n')
+        c = '\n';
+      else if (e == 't')
+        c = '\t';
       else if (e == 'x' && at_ + 1 < text_.size() && hex_digit(text_[at_]) >= 0 && hex_digit(text_[at_ + 1]) >= 0) {
         c = static_cast<char>(hex_digit(text_[at_]) * 16 + hex_digit(text_[at_ + 1]));
         at_ += 2;
-      } else c = e;
+      } else
+        c = e;
     }
     result += c;
   }
@@ -128,20 +136,25 @@ Dim Cursor::dim_factor(Dim (*symbol)(void*, std::string_view), void* context) {
 Dim Cursor::dim_term(Dim (*symbol)(void*, std::string_view), void* context) {
   Dim d = dim_factor(symbol, context);
   for (;;) {
-    if (eat("//")) d = floordiv(d, dim_factor(symbol, context));
-    else if (eat("*")) d = d * dim_factor(symbol, context);
-    else return d;
+    if (eat("//"))
+      d = floordiv(d, dim_factor(symbol, context));
+    else if (eat("*"))
+      d = d * dim_factor(symbol, context);
+    else
+      return d;
   }
 }
 
 Dim Cursor::dim(Dim (*symbol)(void*, std::string_view), void* context) {
   Dim d = dim_term(symbol, context);
   for (;;) {
-    if (eat("+")) d = d + dim_term(symbol, context);
+    if (eat("+"))
+      d = d + dim_term(symbol, context);
     else if (peek() == '-') {
       need("-");
       d = d - dim_term(symbol, context);
-    } else return d;
+    } else
+      return d;
   }
 }
 
@@ -152,8 +165,8 @@ void Cursor::fail_expected(std::string_view what) {
   size_t column = start == std::string_view::npos ? at + 1 : at - start;
   std::string got(text_.substr(at, 16));
   if (auto newline = got.find('\n'); newline != got.npos) got.resize(newline);
-  fail(reader_, "line " + std::to_string(line) + ", column " + std::to_string(column) + ": expected " + std::string(what) +
-                    ", got " + (at >= text_.size() ? "the end of the text" : quote(got)));
+  fail(reader_, "line " + std::to_string(line) + ", column " + std::to_string(column) + ": expected " +
+                    std::string(what) + ", got " + (at >= text_.size() ? "the end of the text" : quote(got)));
 }
 
 std::string quote(std::string_view text) {
@@ -161,11 +174,16 @@ std::string quote(std::string_view text) {
   std::string result = "\"";
   for (char c : text) {
     auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') (result += '\\') += c;
-    else if (c == '\n') result += "\\n";
-    else if (c == '\t') result += "\\t";
-    else if (byte < 32 || byte == 127) ((result += "\\x") += kHex[byte >> 4]) += kHex[byte & 15];
-    else result += c;
+    if (c == '"' || c == '\\')
+      (result += '\\') += c;
+    else if (c == '\n')
+      result += "\\n";
+    else if (c == '\t')
+      result += "\\t";
+    else if (byte < 32 || byte == 127)
+      ((result += "\\x") += kHex[byte >> 4]) += kHex[byte & 15];
+    else
+      result += c;
   }
   return result + "\"";
 }

@@ -1,5 +1,5 @@
-// Reading text that may be hostile: a cursor with one error form ("line 3, column 7: expected ..., got ...") and bounds on
-// nesting. Shared by the graph and kernel parsers.
+// Reading text that may be hostile: a cursor with one error form ("line 3, column 7: expected ..., got ...") and bounds
+// on nesting. Shared by the graph and kernel parsers.
 #pragma once
 #include <string>
 #include <string_view>

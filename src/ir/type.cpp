@@ -61,7 +61,8 @@ const TypeData* intern(Type::Kind kind, DType dtype, std::span<const Dim> shape)
 Type Type::tensor(DType dtype, std::span<const Dim> shape) {
   for (Dim d : shape)
     if (d.is_constant() && d.value() < 0)
-      fail("type", "expected extents of at least 0, got " + tn::to_string(d) + " in a shape of rank " + std::to_string(shape.size()));
+      fail("type", "expected extents of at least 0, got " + tn::to_string(d) + " in a shape of rank " +
+                       std::to_string(shape.size()));
   return Type(intern(Kind::tensor, dtype, shape));
 }
 
