@@ -1,6 +1,7 @@
 #include "ir/graph.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "base/hash.h"
 #include "ir/op_def.h"
@@ -19,15 +20,33 @@ size_t Graph::bytes() const {
   return nodes_.size() * sizeof(Node) + operands_.size() * sizeof(u32) + types_.size() * sizeof(Type);
 }
 
-const Graph::Derived* Graph::find_derived(const std::string& key) const {
-  std::lock_guard lock(derived_mutex_);
-  auto found = derived_.find(key);
-  return found == derived_.end() ? nullptr : &found->second;
+std::optional<Graph::Derived> Graph::Kept::lock() const {
+  Derived d = strong;
+  if (!d.graph) d.graph = graph.lock();
+  if (!d.second) d.second = second.lock();
+  if (!d.graph || (has_second && !d.second)) return std::nullopt;
+  return d;
 }
 
-const Graph::Derived& Graph::keep_derived(const std::string& key, Derived derived) const {
+std::optional<Graph::Derived> Graph::find_derived(const std::string& key) const {
   std::lock_guard lock(derived_mutex_);
-  return derived_.try_emplace(key, std::move(derived)).first->second;
+  auto found = derived_.find(key);
+  if (found == derived_.end()) return std::nullopt;
+  return found->second.lock();
+}
+
+Graph::Derived Graph::keep_derived(const std::string& key, Derived derived) const {
+  Kept kept{derived, derived.graph, derived.second, derived.second != nullptr};
+  auto hold = [&](GraphPtr& g) {
+    if (g && g->born_ <= born_) g = nullptr;
+  };
+  hold(kept.strong.graph);
+  hold(kept.strong.second);
+  std::lock_guard lock(derived_mutex_);
+  Kept& slot = derived_.try_emplace(key).first->second;
+  if (auto first = slot.lock()) return *first;
+  std::swap(slot, kept);
+  return derived;
 }
 
 // ---------------------------------------------------------------- Builder
@@ -213,6 +232,8 @@ GraphPtr Builder::build(ValueSpan outputs, bool keep_dead) {
     g->outputs_.push_back(renamed[o.id]);
     h = mix(h, renamed[o.id]);
   }
+  static std::atomic<u64> born = 0;
+  g->born_ = ++born;
   g->hash_ = h;
   return intern(std::move(g), [](const Graph& a, const Graph& b) {
     return a.operands_ == b.operands_ && a.types_ == b.types_ && a.outputs_ == b.outputs_ &&

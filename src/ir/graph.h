@@ -6,6 +6,7 @@
 #pragma once
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <unordered_map>
@@ -72,8 +73,10 @@ class Graph {
     GraphPtr second;
     u32 number = 0;
   };
-  const Derived* find_derived(const std::string& key) const;
-  const Derived& keep_derived(const std::string& key, Derived derived) const;
+  std::optional<Derived> find_derived(const std::string& key) const;
+  /// The first one kept under the key wins and is returned. Graphs older than this one are held weakly, itself included
+  /// (a transposed twice is a): so graphs never keep each other alive in a circle.
+  Derived keep_derived(const std::string& key, Derived derived) const;
 
  private:
   friend class Builder;
@@ -83,8 +86,15 @@ class Graph {
   u32 input_count_ = 0;
   bool effectful_ = false;
   u64 hash_ = 0;
+  struct Kept {
+    Derived strong;
+    std::weak_ptr<const Graph> graph, second;
+    bool has_second = false;
+    std::optional<Derived> lock() const;
+  };
+  u64 born_ = 0;  // graphs are numbered as they are built
   mutable std::mutex derived_mutex_;
-  mutable std::unordered_map<std::string, Derived> derived_;
+  mutable std::unordered_map<std::string, Kept> derived_;
 };
 
 class Builder {

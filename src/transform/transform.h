@@ -42,8 +42,8 @@ Transformed transpose_graph(const GraphPtr& g, const Mask& linear);
 /// (tangent of each unknown result...); unknown: by result of g, false where the tangent is zero.
 Split linearize_graph(const GraphPtr& g, const Mask& wrt);
 
-/// Reverse mode: (x..., cotangent of each differentiable result...) -> (y..., cotangent of each input of `wrt`...), zeros
-/// made explicit. Error when an input of `wrt` is not floating.
+/// Reverse mode: (x..., cotangent of each differentiable result...) -> (y..., cotangent of each input of `wrt`...),
+/// zeros made explicit. Error when an input of `wrt` is not floating.
 GraphPtr vjp_graph(const GraphPtr& g, const Mask& wrt);
 
 /// Maps over a new leading axis of extent n of the masked inputs. graph: same inputs and results, batched ones with the
