@@ -1,9 +1,10 @@
 // Storage: a reference-counted block of aligned memory. Array: a dense row-major array of concrete shape over storage;
 // what graphs take and give at run time.
 #pragma once
-#include <atomic>
+#include <cstddef>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "tenon/dtype.h"
@@ -32,10 +33,11 @@ class Storage {
   static void reset_peak();
 
  private:
-  Storage(std::byte* data, size_t bytes, bool owned, std::shared_ptr<void> owner);
+  struct Access;
+  Storage(std::byte* data, size_t bytes, std::shared_ptr<void> owner)
+      : data_(data), bytes_(bytes), owner_(std::move(owner)) {}
   std::byte* data_;
   size_t bytes_;
-  bool owned_;
   std::shared_ptr<void> owner_;
 };
 using StoragePtr = std::shared_ptr<Storage>;

@@ -1,0 +1,7 @@
+#include "tenon/version.h"
+
+namespace tn {
+
+const char* version() { return TENON_VERSION; }
+
+}  // namespace tn
