@@ -1,0 +1,123 @@
+// Converting one ONNX node: what a converter is given, and the table of converters.
+//
+// Converters emit nodes of our IR. Shapes that ONNX computes at run time (Shape -> Gather -> Concat -> Reshape) are
+// followed at import as symbolic sizes: a Known value carries its elements as Dims beside its node.
+#pragma once
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "ir/op_def.h"
+#include "onnx/model.h"
+
+namespace tn::onnx {
+
+/// Everything an import holds while it runs.
+struct ImportState {
+  Builder& builder;
+  /// Elements of integer values of rank 0 and 1, where they are known, by value id.
+  std::unordered_map<u32, Shape> dims;
+  /// Contents of graph inputs, given by the caller when a shape must be known; by value id.
+  std::unordered_map<u32, Array> given;
+};
+
+class Call;
+using Converter = Values (*)(Call& call);
+
+/// From `since` on (the newest entry not above the model's opset counts).
+struct ConverterEntry {
+  std::string_view op;
+  i64 since;
+  Converter convert;
+};
+
+class Call {
+ public:
+  Call(ImportState& state, const NodeDef& node, i64 opset, Values inputs)
+      : state_(state), node_(node), opset_(opset), inputs_(std::move(inputs)) {}
+
+  const NodeDef& node() const { return node_; }
+  i64 opset() const { return opset_; }
+  Builder& builder() const { return state_.builder; }
+  ImportState& state() const { return state_; }
+
+  // Inputs.
+  size_t count() const { return inputs_.size(); }
+  bool has(size_t i) const { return i < inputs_.size() && inputs_[i]; }
+  /// Input i; an error when it was not given.
+  Value in(size_t i) const;
+  const Values& inputs() const { return inputs_; }
+
+  // What is known of an input at import.
+  std::optional<Array> known(Value v) const;
+  /// Elements as sizes (symbolic where the shape is); an error naming the input and the fix when unknown.
+  Shape known_dims(size_t i) const;
+  std::optional<Shape> find_dims(Value v) const;
+  std::vector<i64> known_ints(size_t i) const;
+  std::vector<double> known_doubles(size_t i) const;
+  /// Records the elements of a result.
+  Value with_dims(Value v, Shape dims) const;
+  /// An integer tensor of these elements: a constant where they are numbers.
+  Value from_dims(const Shape& dims, DType dtype, bool scalar = false) const;
+
+  // Attributes; the second argument is the default.
+  const Attribute* attribute(std::string_view name) const;
+  i64 integer(std::string_view name, i64 otherwise) const;
+  double floating(std::string_view name, double otherwise) const;
+  std::string text(std::string_view name, std::string_view otherwise) const;
+  std::vector<i64> integers(std::string_view name, std::vector<i64> otherwise = {}) const;
+  std::vector<double> floats(std::string_view name) const;
+
+  // Emitting.
+  Value emit(std::string_view op, std::initializer_list<Value> x, Attrs attrs = {}) const;
+  Values emit_all(std::string_view op, ValueSpan x, Attrs attrs = {}) const;
+  /// NumPy broadcasting made explicit.
+  Value broadcast_to(Value v, const Shape& shape) const;
+  Shape broadcast_shape(ValueSpan x) const;
+  /// An elementwise op with NumPy broadcasting.
+  Value map(std::string_view op, std::initializer_list<Value> x, Attrs attrs = {}) const;
+  /// A scalar of x's dtype, broadcast to x's shape.
+  Value like(Value x, double v) const;
+  Value scalar(double v, DType dtype) const;
+  Value constant(const Array& a, std::string_view name = "") const;
+  Value cast(Value v, DType dtype) const;
+  Value reshape(Value v, const Shape& shape) const;
+  Value permute(Value v, const std::vector<i64>& axes) const;
+  Value reduce(std::string_view op, Value v, const std::vector<i64>& axes, bool keepdims) const;
+  Value slice(Value v, i64 axis, Dim start, Dim limit, i64 stride = 1) const;
+  Value concat(ValueSpan x, i64 axis) const;
+
+  /// Axis in [0, rank); an error for another.
+  i64 axis(i64 a, i64 rank) const;
+  std::vector<i64> axes(std::vector<i64> a, i64 rank) const;
+  /// "[Conv] expected ..., got ...": thrown as Error; the importer adds node, op version and model.
+  [[noreturn]] void refuse(const std::string& expected, const std::string& got, const std::string& fix = "") const;
+
+ private:
+  ImportState& state_;
+  const NodeDef& node_;
+  i64 opset_;
+  Values inputs_;
+};
+
+std::span<const ConverterEntry> math_converters();
+std::span<const ConverterEntry> reduce_converters();
+std::span<const ConverterEntry> shape_converters();
+std::span<const ConverterEntry> index_converters();
+std::span<const ConverterEntry> linear_converters();
+std::span<const ConverterEntry> nn_converters();
+std::span<const ConverterEntry> loss_converters();
+
+/// The converter for op at that opset of the default domain; null when there is none.
+Converter find_converter(std::string_view op, i64 opset);
+
+/// Our dtype of an ONNX element type; nothing when Tenon has none.
+std::optional<DType> dtype_of(Element e);
+Element element_of(DType d);
+std::string_view element_name(Element e);
+/// The array of a tensor whose data are in the file; checks sizes against the bytes there are.
+Array array_of(const TensorValue& t);
+TensorValue tensor_of(const Array& a, std::string_view name);
+
+}  // namespace tn::onnx

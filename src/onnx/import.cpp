@@ -1,0 +1,307 @@
+// The import itself: values by name, nodes in order, functions expanded in place, every problem collected.
+#include "onnx/import.h"
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "onnx/convert.h"
+
+namespace tn::onnx {
+
+namespace {
+
+constexpr i64 kOldestOpset = 7, kNewestOpset = 27;
+constexpr int kMaxCalls = 100;  // functions within functions
+constexpr size_t kMaxProblems = 50;
+
+using Names = std::unordered_map<std::string, Value>;
+
+bool default_domain(const std::string& domain) { return domain.empty() || domain == "ai.onnx"; }
+
+class Importer {
+ public:
+  Importer(const ModelDef& model, const ImportOptions& options)
+      : model_(model), options_(options), state_{builder_, {}, {}} {}
+
+  Network run() {
+    i64 opset = opset_of(model_.opsets);
+    check_header(opset);
+    Network net;
+    Names names;
+    inputs(net, names);
+    initializers(names);
+    nodes(model_.graph.nodes, names, opset, "", 0);
+    Values outputs;
+    for (const ValueInfo& o : model_.graph.outputs) {
+      auto found = names.find(o.name);
+      if (found == names.end())
+        problem("output '" + o.name + "': expected a value of the graph, got none of that name");
+      else if (found->second)
+        outputs.push_back(found->second);
+      net.outputs.push_back(o.name);
+    }
+    if (!problems_.empty()) report();
+    net.graph = builder_.build(outputs);
+    net.metadata = model_.metadata;
+    return net;
+  }
+
+ private:
+  // ---------------------------------------------------------------- header
+
+  static i64 opset_of(const std::vector<OpsetImport>& opsets) {
+    for (const OpsetImport& o : opsets)
+      if (default_domain(o.domain)) return o.version;
+    return 0;
+  }
+
+  void check_header(i64 opset) {
+    if (model_.ir_version < 3)
+      problem("expected IR version 3 or later, got " + std::to_string(model_.ir_version) + "; convert the model");
+    if (opset < kOldestOpset || opset > kNewestOpset)
+      problem("expected an opset from " + std::to_string(kOldestOpset) + " to " + std::to_string(kNewestOpset) +
+              ", got " + std::to_string(opset) + "; convert the model with onnx.version_converter");
+    if (model_.graph.sparse_initializers) problem("expected dense initializers, got sparse ones; store them dense");
+  }
+
+  // ---------------------------------------------------------------- values
+
+  std::optional<Type> type_of(const ValueInfo& info) {
+    std::string who = "input '" + info.name + "': ";
+    if (info.type.kind != TypeInfo::Kind::tensor) {
+      problem(who + "expected a tensor, got a sequence, optional, map or sparse tensor");
+      return std::nullopt;
+    }
+    auto dtype = dtype_of(info.type.element);
+    if (!dtype) {
+      problem(who + "expected an element type Tenon has, got " + std::string(element_name(info.type.element)));
+      return std::nullopt;
+    }
+    auto given = options_.known_inputs.find(info.name);
+    if (!info.type.has_shape && given == options_.known_inputs.end()) {
+      problem(who + "expected a rank, got a tensor of any rank; state its shape in the model");
+      return std::nullopt;
+    }
+    Shape shape;
+    if (!info.type.has_shape)
+      for (i64 e : given->second.shape) shape.push_back(e);
+    for (size_t i = 0; i < info.type.shape.size(); ++i) {
+      const auto& e = info.type.shape[i];
+      if (e.kind == TypeInfo::Extent::Kind::value) {
+        if (e.value < 0) {
+          problem(who + "expected extents of at least 0, got " + std::to_string(e.value));
+          return std::nullopt;
+        }
+        shape.push_back(e.value);
+      } else if (e.kind == TypeInfo::Extent::Kind::name)
+        shape.push_back(Dim::symbol(symbol_name(e.name)));
+      else
+        shape.push_back(Dim::symbol(symbol_name(info.name) + "_" + std::to_string(i)));
+    }
+    return Type::tensor(*dtype, shape);
+  }
+
+  /// A word our texts can hold.
+  static std::string symbol_name(const std::string& name) {
+    std::string r;
+    for (char ch : name)
+      r += (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ? ch : '_';
+    if (r.empty() || (r[0] >= '0' && r[0] <= '9')) r.insert(r.begin(), 'n');
+    return r == "min" || r == "max" || r == "r" || r == "l" ? r + "_" : r;
+  }
+
+  void inputs(Network& net, Names& names) {
+    std::unordered_set<std::string> initialized;
+    for (const TensorValue& t : model_.graph.initializers) initialized.insert(t.name);
+    for (const ValueInfo& i : model_.graph.inputs) {
+      if (initialized.contains(i.name)) continue;  // a default that is never overridden: a weight
+      auto type = type_of(i);
+      Value v;
+      if (type) v = builder_.input(*type);
+      if (!names.emplace(i.name, v).second) problem("input '" + i.name + "': expected each name once, got it twice");
+      net.inputs.push_back(i.name);
+      if (auto given = options_.known_inputs.find(i.name);
+          v && given != options_.known_inputs.end() && given->second.dtype == type->dtype())
+        state_.given.emplace(v.id, given->second);
+    }
+  }
+
+  void initializers(Names& names) {
+    for (const TensorValue& t : model_.graph.initializers) {
+      Value v;
+      try {
+        TensorValue whole = t;
+        if (!t.external.empty()) whole.raw = read_external(t, options_.folder);
+        v = builder_.emit1(op("constant"), {}, {{"value", array_of(whole)}, {"name", t.name}});
+      } catch (const Error& e) { problem(e.what()); }
+      if (!names.emplace(t.name, v).second)
+        problem("initializer '" + t.name + "': expected each name once, got it twice");
+    }
+  }
+
+  // ---------------------------------------------------------------- nodes
+
+  void nodes(const std::vector<NodeDef>& list, Names& names, i64 opset, const std::string& path, int depth) {
+    for (size_t i = 0; i < list.size(); ++i) {
+      const NodeDef& n = list[i];
+      std::string who = path + "node " + std::to_string(i) + (n.name.empty() ? "" : " '" + n.name + "'") + " (" +
+                        (default_domain(n.domain) ? "" : n.domain + ".") + n.op_type + " of opset " +
+                        std::to_string(opset) + "): ";
+      Values results;
+      try {
+        if (auto in = operands(n, names)) results = convert(n, *in, opset, who, depth);
+      } catch (const Error& e) { problem(who + e.what()); }
+      results.resize(std::max(results.size(), n.outputs.size()));
+      for (size_t k = 0; k < n.outputs.size(); ++k) {
+        if (n.outputs[k].empty()) continue;
+        if (!names.emplace(n.outputs[k], results[k]).second)
+          problem(who + "expected each value to be made once, got '" + n.outputs[k] + "' twice");
+      }
+    }
+  }
+
+  /// Nothing when an operand is missing because of an earlier problem.
+  std::optional<Values> operands(const NodeDef& n, const Names& names) {
+    Values r;
+    for (const std::string& name : n.inputs) {
+      if (name.empty()) {
+        r.push_back({});
+        continue;
+      }
+      auto found = names.find(name);
+      if (found == names.end())
+        fail(n.op_type, "expected input '" + name +
+                            "' to be made by an earlier node, got no such value; the graph is cyclic or not sorted");
+      if (!found->second) return std::nullopt;
+      r.push_back(found->second);
+    }
+    return r;
+  }
+
+  Values convert(const NodeDef& n, const Values& in, i64 opset, const std::string& who, int depth) {
+    if (const FunctionDef* f = function_of(n)) return expand(*f, n, in, who, depth);
+    Converter converter = default_domain(n.domain) ? find_converter(n.op_type, opset) : nullptr;
+    if (!converter) {
+      if (const OpDef* ours = find_op(n.op_type); ours && !default_domain(n.domain)) return own_op(*ours, n, in);
+      fail(n.op_type, "expected an operator Tenon imports, got " + (n.domain.empty() ? "" : n.domain + ".") +
+                          n.op_type + "; give a plugin that has it, or a model-local function");
+    }
+    Call call(state_, n, opset, in);
+    Values r = converter(call);
+    if (n.outputs.size() > r.size())
+      for (size_t k = r.size(); k < n.outputs.size(); ++k)
+        if (!n.outputs[k].empty())
+          fail(n.op_type,
+               "expected at most " + std::to_string(r.size()) + " outputs, got " + std::to_string(n.outputs.size()));
+    return r;
+  }
+
+  /// An op of ours (a plugin's, say) written under our domain: attributes by their names.
+  Values own_op(const OpDef& ours, const NodeDef& n, const Values& in) {
+    std::vector<NamedAttr> attrs;
+    for (const Attribute& a : n.attributes) {
+      const AttrSpec* spec = nullptr;
+      for (const AttrSpec& s : ours.signature.attrs)
+        if (s.name == a.name) spec = &s;
+      if (!spec) fail(n.op_type, "expected no attribute '" + a.name + "'; the op has none of that name");
+      switch (spec->kind) {
+        case AttrKind::boolean: attrs.emplace_back(a.name, a.i != 0); break;
+        case AttrKind::integer: attrs.emplace_back(a.name, a.i); break;
+        case AttrKind::floating: attrs.emplace_back(a.name, static_cast<double>(a.f)); break;
+        case AttrKind::string: attrs.emplace_back(a.name, a.s); break;
+        case AttrKind::integers: attrs.emplace_back(a.name, a.ints); break;
+        case AttrKind::floats: attrs.emplace_back(a.name, std::vector<double>(a.floats.begin(), a.floats.end())); break;
+        case AttrKind::dims: attrs.emplace_back(a.name, Shape(a.ints.begin(), a.ints.end())); break;
+        case AttrKind::dtype: attrs.emplace_back(a.name, dtype_from_name(a.s)); break;
+        case AttrKind::array:
+          if (a.tensors.empty()) fail(n.op_type, "expected a tensor in attribute '" + a.name + "'");
+          attrs.emplace_back(a.name, array_of(a.tensors[0]));
+          break;
+        case AttrKind::graph: fail(n.op_type, "expected no graph attribute '" + a.name + "' in a file");
+      }
+    }
+    return builder_.emit(ours, in, Attrs(std::move(attrs)));
+  }
+
+  // ---------------------------------------------------------------- functions
+
+  const FunctionDef* function_of(const NodeDef& n) const {
+    for (const FunctionDef& f : model_.functions)
+      if (f.name == n.op_type && f.domain == n.domain && f.overload == n.overload) return &f;
+    return nullptr;
+  }
+
+  Values expand(const FunctionDef& f, const NodeDef& call, const Values& in, const std::string& who, int depth) {
+    if (depth >= kMaxCalls)
+      fail(call.op_type,
+           "expected functions nested at most " + std::to_string(kMaxCalls) + " deep; the function calls itself");
+    if (in.size() > f.inputs.size())
+      fail(call.op_type,
+           "expected at most " + std::to_string(f.inputs.size()) + " inputs, got " + std::to_string(in.size()));
+    Names names;
+    for (size_t i = 0; i < f.inputs.size(); ++i) {
+      Value v = i < in.size() ? in[i] : Value{};
+      if (v)
+        names.emplace(f.inputs[i], v);
+      else
+        absent_.insert(f.inputs[i]);
+    }
+    std::vector<NodeDef> body = f.nodes;
+    for (NodeDef& n : body) {
+      std::erase_if(n.attributes, [&](Attribute& a) { return !a.reference.empty() && !resolve(a, call, f); });
+      for (std::string& input : n.inputs)
+        if (!names.contains(input) && absent_.contains(input)) input.clear();
+    }
+    nodes(body, names, opset_of(f.opsets), who, depth + 1);
+    Values r;
+    for (const std::string& o : f.outputs) {
+      auto found = names.find(o);
+      r.push_back(found == names.end() ? Value{} : found->second);
+    }
+    return r;
+  }
+
+  /// Replaces a reference by the call's attribute or the function's default; false when there is neither.
+  static bool resolve(Attribute& a, const NodeDef& call, const FunctionDef& f) {
+    for (const auto* list : {&call.attributes, &f.defaults})
+      for (const Attribute& given : *list)
+        if (given.name == a.reference) {
+          std::string name = a.name;
+          a = given;
+          a.name = name;
+          a.reference.clear();
+          return true;
+        }
+    return false;
+  }
+
+  // ---------------------------------------------------------------- problems
+
+  void problem(std::string text) {
+    if (problems_.size() < kMaxProblems)
+      problems_.push_back(std::move(text));
+    else
+      more_ = true;
+  }
+
+  [[noreturn]] void report() const {
+    std::string text = "[onnx] " + std::to_string(problems_.size()) + (more_ ? " or more" : "") +
+                       (problems_.size() == 1 ? " problem" : " problems") + " in model '" + model_.graph.name + "':";
+    for (const std::string& p : problems_) text += "\n  " + p;
+    throw Error(text);
+  }
+
+  const ModelDef& model_;
+  const ImportOptions& options_;
+  Builder builder_;
+  ImportState state_;
+  std::vector<std::string> problems_;
+  std::unordered_set<std::string> absent_;
+  bool more_ = false;
+};
+
+}  // namespace
+
+Network import_model(const ModelDef& model, const ImportOptions& options) { return Importer(model, options).run(); }
+
+}  // namespace tn::onnx
