@@ -1,0 +1,27 @@
+// The node behind a Dim; for the files that take Dims apart.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "tenon/dim.h"
+
+namespace tn {
+
+struct DimNode {
+  enum class Kind : u8 { polynomial, symbol, floordiv, min, max };
+  using Atoms = std::vector<const DimNode*>;  // sorted by id, repeated for powers
+  struct Term {
+    Atoms atoms;
+    i64 coefficient;
+    bool operator==(const Term&) const = default;
+  };
+  using Terms = std::vector<Term>;
+
+  Kind kind = Kind::polynomial;
+  u32 id = 0;  // order of creation
+  std::string name;
+  Dim a, b;
+  Terms terms;
+};
+
+}  // namespace tn

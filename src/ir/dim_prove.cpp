@@ -1,0 +1,117 @@
+// Proving d >= 0 by greedy elimination: take the atom declared last, put in its place the bound that its coefficient's
+// sign asks for, go on. Sound (every step only lowers the value), not complete.
+#include <algorithm>
+
+#include "ir/dim_node.h"
+
+namespace tn {
+
+namespace {
+
+class Prover {
+ public:
+  explicit Prover(std::span<const Bound> bounds) : bounds_(bounds) {}
+
+  bool nonnegative(Dim d, int depth = 0) {
+    if (d.is_constant()) return d.value() >= 0;
+    if (depth > kMaxDepth || ++steps_ > kMaxSteps) return false;
+    const DimNode* x = newest(d);
+    Dim symbol(x);
+    Dim a = 0, b = 0;
+    if (!split(d, x, a, b)) return false;
+    bool positive = nonnegative(a, depth + 1);
+    if (!positive && !nonnegative(-a, depth + 1)) return false;
+    auto with = [&](Dim v) { return nonnegative(a * v + b, depth + 1); };
+    switch (x->kind) {
+      case DimNode::Kind::symbol: {
+        const Bound* bound = find(symbol);
+        if (positive) return with(bound && bound->low ? *bound->low : Dim(0));
+        return bound && bound->high && with(*bound->high);
+      }
+      case DimNode::Kind::floordiv: return division(x, a, b, positive, depth);
+      case DimNode::Kind::min: return positive ? with(x->a) && with(x->b) : with(x->a) || with(x->b);
+      case DimNode::Kind::max: return positive ? with(x->a) || with(x->b) : with(x->a) && with(x->b);
+      case DimNode::Kind::polynomial: break;
+    }
+    return false;
+  }
+
+ private:
+  static constexpr int kMaxDepth = 32, kMaxSteps = 4000;
+
+  /// floor(n / k) lies in [(n - k + 1) / k, n / k], and is at least 0 where n is.
+  bool division(const DimNode* x, Dim a, Dim b, bool positive, int depth) {
+    if (!x->b.is_constant()) {
+      // n // m for sizes: at least 0; at most n.
+      if (!nonnegative(x->a, depth + 1)) return false;
+      return positive ? nonnegative(b, depth + 1) : nonnegative(a * x->a + b, depth + 1);
+    }
+    Dim k = x->b;
+    if (k.value() < 0) return false;
+    if (positive && nonnegative(x->a, depth + 1) && nonnegative(b, depth + 1)) return true;
+    Dim numerator = positive ? x->a - k + Dim(1) : x->a;
+    return nonnegative(a * numerator + k * b, depth + 1);
+  }
+
+  const Bound* find(Dim symbol) const {
+    for (const Bound& b : bounds_)
+      if (b.symbol == symbol) return &b;
+    return nullptr;
+  }
+
+  /// Position among the bounds, compound atoms just after their newest symbol.
+  int rank(const DimNode* n) const {
+    if (n->kind == DimNode::Kind::symbol) {
+      const Bound* b = find(Dim(n));
+      return b ? static_cast<int>(2 * (b - bounds_.data()) + 2) : 0;
+    }
+    int r = 0;
+    for (Dim part : {n->a, n->b})
+      for (Dim s : symbols_of(part)) r = std::max(r, rank(s.node()));
+    return r + 1;
+  }
+
+  const DimNode* newest(Dim d) const {
+    const DimNode* n = d.node();
+    if (n->kind != DimNode::Kind::polynomial) return n;
+    const DimNode* best = nullptr;
+    int best_rank = -1;
+    for (const auto& t : n->terms)
+      for (const DimNode* a : t.atoms) {
+        int r = rank(a);
+        if (r > best_rank || (r == best_rank && a->id > best->id)) {
+          best = a;
+          best_rank = r;
+        }
+      }
+    return best;
+  }
+
+  /// d = a * x + b with x in neither as an atom; false when d is not linear in x.
+  static bool split(Dim d, const DimNode* x, Dim& a, Dim& b) {
+    const DimNode* n = d.node();
+    if (n == x) {
+      a = 1;
+      b = 0;
+      return true;
+    }
+    for (const auto& t : n->terms) {
+      auto count = std::count(t.atoms.begin(), t.atoms.end(), x);
+      if (count > 1) return false;
+      Dim term = t.coefficient;
+      for (const DimNode* atom : t.atoms)
+        if (atom != x) term = term * Dim(atom);
+      (count ? a : b) = (count ? a : b) + term;
+    }
+    return true;
+  }
+
+  std::span<const Bound> bounds_;
+  int steps_ = 0;
+};
+
+}  // namespace
+
+bool provably_nonnegative(Dim d, std::span<const Bound> bounds) { return Prover(bounds).nonnegative(d); }
+
+}  // namespace tn
