@@ -9,7 +9,11 @@
 #include <vector>
 
 #include "ir/graph.h"
-#include "ir/loops.h"
+
+namespace tn::loops {
+class Builder;
+using Val = int;
+}  // namespace tn::loops
 
 namespace tn {
 
