@@ -87,6 +87,8 @@ struct Region {
   /// A cotangent by operand (absent = zero) for the linear ones.
   Values (*transpose)(Builder& b, ValueSpan x, const Mask& linear, ValueSpan cotangents, const Attrs& attrs,
                       std::span<const Type> results, std::span<const Type> operands);
+  /// Emits the node so that its loops run and its asserts test only where `lane` (bool[]) holds.
+  Values (*guard)(Builder& b, Value lane, ValueSpan x, const Attrs& attrs);
 };
 
 template <class... Ts>

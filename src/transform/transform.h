@@ -39,12 +39,14 @@ Split split_graph(const GraphPtr& g, const Mask& unknown, const Mask& force = {}
 Transformed transpose_graph(const GraphPtr& g, const Mask& linear);
 
 /// jvp, then split. known: (x...) -> (y..., residuals...); linear: (residuals..., tangent of each input of `wrt`...) ->
-/// (tangent of each unknown result...); unknown: by result of g, false where the tangent is zero.
-Split linearize_graph(const GraphPtr& g, const Mask& wrt);
+/// (tangent of each unknown result...); unknown: by result of g, false where the tangent is zero. Only results of `of`
+/// (empty = all) get tangents; the others cost nothing.
+Split linearize_graph(const GraphPtr& g, const Mask& wrt, const Mask& of = {});
 
-/// Reverse mode: (x..., cotangent of each differentiable result...) -> (y..., cotangent of each input of `wrt`...),
-/// zeros made explicit. Error when an input of `wrt` is not floating.
-GraphPtr vjp_graph(const GraphPtr& g, const Mask& wrt);
+/// Reverse mode: (x..., cotangent of each result of `of`...) -> (y..., cotangent of each input of `wrt`...), zeros made
+/// explicit. An empty `of` means every differentiable result. Error when an input of `wrt` or a result of `of` is not
+/// floating.
+GraphPtr vjp_graph(const GraphPtr& g, const Mask& wrt, const Mask& of = {});
 
 /// Maps over a new leading axis of extent n of the masked inputs. graph: same inputs and results, batched ones with the
 /// leading axis; mask: by result.

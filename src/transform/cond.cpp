@@ -1,0 +1,210 @@
+// cond: a predicate of rank 0 chooses a branch; one of rank k chooses by lane, and then every operand and result has
+// its k axes in front. It stays a cond in every transform, so a derivative is that of the branch taken, and nothing of
+// the branch not taken (a NaN, say) can reach it.
+//
+// The two branches must return the same types, so their masks are joined: what one branch lacks it returns as zeros.
+#include <array>
+
+#include "op/emit.h"
+#include "op/region_rules.h"
+#include "transform/effects.h"
+
+namespace tn {
+
+namespace {
+
+using Branches = std::array<GraphPtr, 2>;
+
+Branches branches_of(const Attrs& attrs) { return {attrs.get<GraphPtr>("then"), attrs.get<GraphPtr>("else")}; }
+
+Values emit_cond(Builder& b, ValueSpan operands, const Branches& branches) {
+  return b.emit(op("cond"), operands, {{"then", branches[0]}, {"else", branches[1]}});
+}
+
+Mask either(const Mask& a, const Mask& b) {
+  Mask result = a;
+  for (size_t i = 0; i < a.size(); ++i) result[i] = a[i] || b[i];
+  return result;
+}
+
+/// The graph returns `head` results, then those of `have`; it shall return those of `want`, the others as zeros of
+/// types[i].
+GraphPtr with_zeros(const GraphPtr& g, size_t head, const Mask& have, const Mask& want, std::span<const Type> types) {
+  if (have == want) return g;
+  return make_graph(g->input_types(), [&](Builder& b, ValueSpan x) {
+    Values all = inline_graph(b, *g, x), result(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(head));
+    for (size_t i = 0, k = head; i < have.size(); ++i) {
+      Value v = have[i] ? all[k++] : Value{};
+      if (want[i]) result.push_back(or_zeros(b, v, types[i]));
+    }
+    return result;
+  });
+}
+
+Values cond_jvp(Builder& b, ValueSpan x, ValueSpan t, const Attrs& attrs, Values& dy) {
+  Branches g = branches_of(attrs);
+  Mask tangents = present_mask(t.subspan(1));
+  std::array<Transformed, 2> j{jvp_graph(g[0], tangents), jvp_graph(g[1], tangents)};
+  Mask live = either(j[0].mask, j[1].mask);
+  auto types = g[0]->output_types();
+  Branches joined;
+  for (int k : {0, 1}) joined[k] = with_zeros(j[k].graph, live.size(), j[k].mask, live, types);
+  Values operands = list(x);
+  append(operands, present(t));
+  Values all = emit_cond(b, operands, joined);
+  for (size_t i = 0, k = live.size(); i < live.size(); ++i)
+    if (live[i]) dy[i] = all[k++];
+  all.resize(live.size());
+  return all;
+}
+
+// ---------------------------------------------------------------- split
+
+/// Residuals of both branches share places where their types agree: only one branch fills them.
+struct SharedResiduals {
+  std::vector<Type> types;
+  std::array<std::vector<u32>, 2> place;  // by branch, by its residual
+};
+
+SharedResiduals share(const std::array<Split, 2>& s) {
+  SharedResiduals r;
+  for (int k : {0, 1}) {
+    std::vector<bool> taken(r.types.size());
+    auto types = s[k].known->output_types();
+    for (size_t i = types.size() - s[k].residuals; i < types.size(); ++i) {
+      u32 place = 0;
+      while (place < taken.size() && (taken[place] || r.types[place] != types[i])) ++place;
+      if (place == taken.size()) {
+        taken.push_back(false);
+        r.types.push_back(types[i]);
+      }
+      taken[place] = true;
+      r.place[k].push_back(place);
+    }
+  }
+  return r;
+}
+
+GraphPtr known_branch(const Split& s, const SharedResiduals& shared, const std::vector<u32>& place) {
+  return make_graph(s.known->input_types(), [&](Builder& b, ValueSpan x) {
+    Values all = inline_graph(b, *s.known, x), residuals(shared.types.size());
+    size_t results = all.size() - s.residuals;
+    for (size_t i = 0; i < place.size(); ++i) residuals[place[i]] = all[results + i];
+    all.resize(results);
+    for (size_t i = 0; i < residuals.size(); ++i) all.push_back(or_zeros(b, residuals[i], shared.types[i]));
+    return all;
+  });
+}
+
+GraphPtr linear_branch(const Split& s, const SharedResiduals& shared, const std::vector<u32>& place,
+                       std::span<const Type> operands) {
+  return make_graph(operands, [&](Builder& b, ValueSpan x) {
+    Values inputs;
+    for (u32 p : place) inputs.push_back(x[p]);
+    append(inputs, x.subspan(shared.types.size()));
+    return inline_graph(b, *s.linear, inputs);
+  });
+}
+
+std::optional<SplitResult> cond_split(Builder& known, ValueSpan x, const Mask& unknown, const Attrs& attrs) {
+  if (unknown[0]) return std::nullopt;
+  Branches g = branches_of(attrs);
+  Mask inputs(unknown.begin() + 1, unknown.end());
+  Mask late = either(split_graph(g[0], inputs).unknown, split_graph(g[1], inputs).unknown);
+  std::array<Split, 2> s{split_graph(g[0], inputs, late), split_graph(g[1], inputs, late)};
+  SharedResiduals shared = share(s);
+  Branches first;
+  for (int k : {0, 1}) first[k] = known_branch(s[k], shared, shared.place[k]);
+  Values all = emit_cond(known, present(x), first);
+  SplitResult r;
+  r.unknown = late;
+  r.known.resize(late.size());
+  size_t at = 0;
+  for (size_t i = 0; i < late.size(); ++i)
+    if (!late[i]) r.known[i] = all[at++];
+  r.residuals = {x[0]};
+  append(r.residuals, ValueSpan(all).subspan(at));
+  r.emit_linear = [s, shared](Builder& linear, ValueSpan residuals, ValueSpan values) {
+    Values operands = list(residuals);
+    append(operands, values);
+    auto types = types_of(ValueSpan(operands).subspan(1));
+    Branches second;
+    for (int k : {0, 1}) second[k] = linear_branch(s[k], shared, shared.place[k], types);
+    return emit_cond(linear, operands, second);
+  };
+  return r;
+}
+
+// ---------------------------------------------------------------- transpose, vmap
+
+Values cond_transpose(Builder& b, ValueSpan x, const Mask& linear, ValueSpan ct, const Attrs& attrs,
+                      std::span<const Type>, std::span<const Type> operand_types) {
+  if (linear[0]) internal("[cond] is transposed with respect to its predicate");
+  Branches g = branches_of(attrs);
+  Mask inputs(linear.begin() + 1, linear.end());
+  std::array<Transformed, 2> t;
+  for (int k : {0, 1}) t[k] = transpose_graph(prune_graph(g[k], present_mask(ct)), inputs);
+  Mask live = either(t[0].mask, t[1].mask);
+  auto types = select_where(operand_types.subspan(1), inputs);
+  Branches joined;
+  for (int k : {0, 1}) joined[k] = with_zeros(t[k].graph, 0, t[k].mask, live, types);
+  Values operands = present(x), result(x.size());
+  append(operands, present(ct));
+  Values all = emit_cond(b, operands, joined);
+  for (size_t i = 0, l = 0, k = 0; i < inputs.size(); ++i)
+    if (inputs[i] && live[l++]) result[i + 1] = all[k++];
+  return result;
+}
+
+Values cond_guard(Builder& b, Value lane, ValueSpan x, const Attrs& attrs) {
+  Values operands{x[0], lane};
+  append(operands, x.subspan(1));
+  return b.emit(op("cond"), operands, guard_attrs(attrs));
+}
+
+/// Before a cond turns from one choice to a choice by lane, both branches run for every lane: their asserts and loops
+/// are told which lanes are theirs, by the predicate as a further operand.
+void guard_branches(Branches& g) {
+  for (int k : {0, 1}) {
+    GraphPtr guarded = guard_graph(g[k]);
+    g[k] = k == 0 ? guarded : make_graph(guarded->input_types(), [&](Builder& b, ValueSpan x) {
+      Values inputs = list(x);
+      inputs[0] = logical_not(x[0]);
+      return inline_graph(b, *guarded, inputs);
+    });
+  }
+}
+
+Batched cond_batch(Builder& b, Dim n, ValueSpan x, const Mask& batched, const Attrs& attrs) {
+  Branches g = branches_of(attrs);
+  Values operands = list(x);
+  Mask inputs(batched.begin() + 1, batched.end());
+  bool by_lane = batched[0] || x[0].rank() > 0;
+  if (by_lane && (has_effect_besides_assert(*g[0]) || has_effect_besides_assert(*g[1])))
+    fail("cond",
+         "expected branches without effects under vmap, where both run for every lane, got one with an effect; "
+         "move it out of the cond",
+         b.where);
+  if (by_lane) {
+    for (size_t i = 0; i < operands.size(); ++i)
+      if (!batched[i]) operands[i] = to_lanes(operands[i], n);
+    if (operands[0].rank() == 1 && (needs_guard(*g[0]) || needs_guard(*g[1]))) {
+      guard_branches(g);
+      operands.insert(operands.begin() + 1, operands[0]);
+      inputs.push_back(true);
+    }
+    inputs.assign(inputs.size(), true);
+  }
+  std::array<Transformed, 2> t{vmap_graph(g[0], inputs, n), vmap_graph(g[1], inputs, n)};
+  Mask want = by_lane ? Mask(t[0].mask.size(), true) : either(t[0].mask, t[1].mask);
+  Branches both;
+  for (int k : {0, 1}) both[k] = batch_outputs(t[k], want, n);
+  return {emit_cond(b, operands, both), want};
+}
+
+}  // namespace
+
+const Region kCondRegion{cond_jvp, cond_split, cond_transpose, cond_guard};
+const AxesFn kCondAxes{cond_batch};
+
+}  // namespace tn
