@@ -1,0 +1,21 @@
+// The op table is the union of these tables, in this order. A family is one or a few source files; its entries are the
+// only place that knows its ops.
+#pragma once
+#include <span>
+
+#include "ir/op_def.h"
+
+namespace tn {
+
+std::span<const OpDef> elementwise_ops();
+std::span<const OpDef> reduce_ops();
+std::span<const OpDef> shape_ops();
+std::span<const OpDef> index_ops();
+std::span<const OpDef> contraction_ops();
+std::span<const OpDef> conv_ops();
+std::span<const OpDef> composite_ops();
+std::span<const OpDef> random_ops();
+std::span<const OpDef> control_ops();
+std::span<const OpDef> effect_ops();
+
+}  // namespace tn
