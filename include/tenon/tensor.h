@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "tenon/error.h"
@@ -107,6 +108,7 @@ struct Axes {
   Axes(std::integral auto axis) : all(false), list{static_cast<i64>(axis)} {}
   Axes(std::initializer_list<i64> axes) : all(false), list(axes) {}
   Axes(std::vector<i64> axes) : all(false), list(std::move(axes)) {}
+  auto fields() { return std::tie(all, list); }
 };
 
 /// Options of reductions.

@@ -1,0 +1,11 @@
+// Everything for models: tensors, operations, transforms, files.
+#pragma once
+#include "tenon/control.h"
+#include "tenon/graph.h"
+#include "tenon/io.h"
+#include "tenon/jit.h"
+#include "tenon/ops.h"
+#include "tenon/random.h"
+#include "tenon/tensor.h"
+#include "tenon/transform.h"
+#include "tenon/version.h"
