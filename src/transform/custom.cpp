@@ -29,13 +29,6 @@ void place_tangents(const Values& y, ValueSpan tangents, Values& dy) {
 /// A graph mapped with every input and result batched.
 GraphPtr batch_all(const GraphPtr& g, Dim n) { return vmap_graph_all(g, Mask(g->input_count(), true), n); }
 
-Values all_lanes(ValueSpan x, const Mask& batched, Dim n) {
-  Values result = list(x);
-  for (size_t i = 0; i < x.size(); ++i)
-    if (!batched[i]) result[i] = to_lanes(x[i], n);
-  return result;
-}
-
 Values guarded_operands(Value lane, ValueSpan x) {
   Values operands{lane};
   append(operands, x);
@@ -61,7 +54,7 @@ Values custom_jvp_guard(Builder& b, Value lane, ValueSpan x, const Attrs& attrs)
 Batched custom_jvp_batch(Builder& b, Dim n, ValueSpan x, const Mask& batched, const Attrs& attrs) {
   Attrs mapped = attrs.with("primal", batch_all(attrs.get<GraphPtr>("primal"), n))
                      .with("tangent", batch_all(attrs.get<GraphPtr>("tangent"), n));
-  Values y = b.emit(op("custom_jvp"), all_lanes(x, batched, n), mapped);
+  Values y = b.emit(op("custom_jvp"), all_to_lanes(x, batched, n), mapped);
   return {y, Mask(y.size(), true)};
 }
 
@@ -95,7 +88,7 @@ Values custom_vjp_guard(Builder& b, Value lane, ValueSpan x, const Attrs& attrs)
 Batched custom_vjp_batch(Builder& b, Dim n, ValueSpan x, const Mask& batched, const Attrs& attrs) {
   Attrs mapped = attrs.with("forward", batch_all(attrs.get<GraphPtr>("forward"), n))
                      .with("backward", batch_all(attrs.get<GraphPtr>("backward"), n));
-  Values y = b.emit(op("custom_vjp"), all_lanes(x, batched, n), mapped);
+  Values y = b.emit(op("custom_vjp"), all_to_lanes(x, batched, n), mapped);
   return {y, Mask(y.size(), true)};
 }
 
@@ -130,7 +123,7 @@ Values custom_vjp_tangent_guard(Builder& b, Value lane, ValueSpan x, const Attrs
 
 Batched custom_vjp_tangent_batch(Builder& b, Dim n, ValueSpan x, const Mask& batched, const Attrs& attrs) {
   Attrs mapped = attrs.with("backward", batch_all(attrs.get<GraphPtr>("backward"), n));
-  Values y = b.emit(op("custom_vjp_tangent"), all_lanes(x, batched, n), mapped);
+  Values y = b.emit(op("custom_vjp_tangent"), all_to_lanes(x, batched, n), mapped);
   return {y, Mask(y.size(), true)};
 }
 

@@ -84,20 +84,7 @@ Mask depends_on(const Graph& g, const Mask& inputs) {
   return result;
 }
 
-Type without_leading(Type t) { return t.with(t.shape().subspan(1)); }
-
-Type with_leading(Dim n, Type t) {
-  Shape shape{n};
-  shape.insert(shape.end(), t.shape().begin(), t.shape().end());
-  return t.with(shape);
-}
-
-Value to_lanes(Value x, Dim n) {
-  std::vector<i64> dims;
-  for (int i = 0; i < x.rank(); ++i) dims.push_back(i + 1);
-  auto shape = with_leading(n, x.type()).shape();
-  return broadcast(x, Shape(shape.begin(), shape.end()), dims);
-}
+Type with_leading(Dim n, Type t) { return t.with(with_leading(n, t.shape())); }
 
 Value swap_leading(Value x) {
   std::vector<i64> axes{1, 0};

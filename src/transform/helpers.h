@@ -44,11 +44,8 @@ GraphPtr expansion_of(const OpDef& op, std::span<const Type> operands, const Att
 GraphPtr graph_of_values(const GraphPtr& g, std::span<const u32> values);
 /// Which results depend on a masked input, node by node.
 Mask depends_on(const Graph& g, const Mask& inputs);
-/// The type of one element along the leading axis; that with a leading axis of extent n.
-Type without_leading(Type t);
+/// The type with a leading axis of extent n.
 Type with_leading(Dim n, Type t);
-/// x broadcast along a new leading axis of extent n.
-Value to_lanes(Value x, Dim n);
 /// Exchanges the first two axes.
 Value swap_leading(Value x);
 /// The mapped graph with the leading axis on every result of `want`.

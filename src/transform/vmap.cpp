@@ -52,9 +52,7 @@ class VmapPass {
       return {inline_graph(b_, *body.graph, x_), body.mask};
     }
     // Elementwise, or a spec that opens with "...": one more leading axis on everything.
-    for (size_t i = 0; i < x_.size(); ++i)
-      if (!mask_[i]) x_[i] = to_lanes(x_[i], n_);
-    return {b_.emit(*n.op, x_, n.attrs), Mask(n.result_count, true)};
+    return all_batched(b_.emit(*n.op, all_to_lanes(x_, mask_, n_), n.attrs));
   }
 
   const Graph& g_;

@@ -93,9 +93,7 @@ Batched while_batch(Builder& b, Dim n, ValueSpan x, const Mask& given, const Att
     step = vmap_graph_all(guarded_step(loop), batched, n);
     go_on = make_graph(condition.graph->input_types(), [&](Builder& inner, ValueSpan all) {
       Value p = inline_graph(inner, *condition.graph, all)[0];
-      std::vector<i64> axes;
-      for (int i = 0; i < p.rank(); ++i) axes.push_back(i);
-      return Values{inner.emit1(op("any"), {p}, {{"axes", axes}})};
+      return Values{any(p, all_axes(p))};
     });
   }
   return {b.emit(op("while"), operands, attrs.with("body", step).with("cond", go_on)), want};

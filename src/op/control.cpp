@@ -1,0 +1,378 @@
+// Control flow and what holds sub-graphs. Type rules and documents stand here; how such an op is differentiated and
+// mapped stands in src/transform.
+#include <algorithm>
+
+#include "op/families.h"
+#include "op/region_rules.h"
+
+namespace tn {
+
+namespace {
+
+using Types = std::span<const Type>;
+
+const Graph& graph(const Attrs& attrs, std::string_view name) { return *attrs.get<GraphPtr>(name); }
+
+void check_inputs(std::string_view op_name, std::string_view graph_name, Types inputs, Types operands) {
+  if (inputs.size() != operands.size())
+    fail(op_name, "expected " + std::to_string(inputs.size()) + " operands for '" + std::string(graph_name) +
+                      "', got " + std::to_string(operands.size()));
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (inputs[i] != operands[i])
+      fail(op_name, "expected operand " + std::to_string(i) + " of '" + std::string(graph_name) + "' to be " +
+                        to_string(inputs[i]) + ", got " + to_string(operands[i]));
+}
+
+/// A size found inside a body differs from step to step, so it cannot be part of what the loop carries or stacks.
+void check_no_fresh_sizes(std::string_view op_name, const Graph& body) {
+  std::vector<Dim> fresh;
+  for (const Node& n : body.nodes())
+    if (const Attr* a = n.attrs.find("fresh"))
+      if (const auto* dims = std::get_if<Shape>(a)) fresh.insert(fresh.end(), dims->begin(), dims->end());
+  if (fresh.empty()) return;
+  for (Type t : body.output_types()) {
+    if (!t.is_tensor()) continue;
+    for (Dim d : t.shape())
+      for (Dim s : symbols_of(d))
+        if (std::find(fresh.begin(), fresh.end(), s) != fresh.end())
+          fail(op_name, "expected results of a size known before the loop, got " + to_string(t) +
+                            "; reduce or pad it inside the body");
+  }
+}
+
+Type stacked(Dim n, Type t) {
+  Shape shape{n};
+  shape.insert(shape.end(), t.shape().begin(), t.shape().end());
+  return t.with(shape);
+}
+
+// ---------------------------------------------------------------- types
+
+std::vector<Type> call_type(Types x, const Attrs& attrs) {
+  const Graph& body = graph(attrs, "body");
+  check_inputs("call", "body", body.input_types(), x);
+  return body.output_types();
+}
+
+void check_lanes(Type t, Types::value_type predicate, std::string_view what, size_t i) {
+  auto lanes = predicate.shape(), shape = t.shape();
+  if (shape.size() < lanes.size() || !std::equal(lanes.begin(), lanes.end(), shape.begin()))
+    fail("cond", "expected " + std::string(what) + " " + std::to_string(i) +
+                     " to lead with the axes of the predicate " + to_string(predicate) + ", got " + to_string(t));
+}
+
+std::vector<Type> cond_type(Types x, const Attrs& attrs) {
+  const Graph &then = graph(attrs, "then"), &otherwise = graph(attrs, "else");
+  check_inputs("cond", "then", then.input_types(), x.subspan(1));
+  check_inputs("cond", "else", otherwise.input_types(), x.subspan(1));
+  auto a = then.output_types(), b = otherwise.output_types();
+  if (a.size() != b.size())
+    fail("cond", "expected branches with equally many results, got " + std::to_string(a.size()) + " and " +
+                     std::to_string(b.size()));
+  for (size_t i = 0; i < a.size(); ++i)
+    if (a[i] != b[i])
+      fail("cond", "expected result " + std::to_string(i) + " to be of one type in both branches, got " +
+                       to_string(a[i]) + " and " + to_string(b[i]));
+  for (size_t i = 1; i < x.size(); ++i) check_lanes(x[i], x[0], "operand", i);
+  for (size_t i = 0; i < a.size(); ++i) check_lanes(a[i], x[0], "result", i);
+  return a;
+}
+
+u32 count_attr(std::string_view op_name, const Attrs& attrs, std::string_view name, size_t most) {
+  i64 n = attrs.get<i64>(name);
+  if (n < 0 || static_cast<size_t>(n) > most)
+    fail(op_name,
+         "expected '" + std::string(name) + "' from 0 to " + std::to_string(most) + ", got " + std::to_string(n));
+  return static_cast<u32>(n);
+}
+
+void check_carry(std::string_view op_name, Types carry, Types results) {
+  for (size_t i = 0; i < carry.size(); ++i)
+    if (carry[i] != results[i])
+      fail(op_name, "expected carry " + std::to_string(i) + " to keep its type, got " + to_string(carry[i]) +
+                        " before and " + to_string(results[i]) + " after a step");
+}
+
+std::vector<Type> scan_type(Types x, const Attrs& attrs) {
+  const Graph& body = graph(attrs, "body");
+  u32 consts = count_attr("scan", attrs, "consts", x.size());
+  u32 carry = count_attr("scan", attrs, "carry", x.size() - consts);
+  const Shape& length = attrs.get<Shape>("length");
+  if (length.size() != 1) fail("scan", "expected one length, got " + std::to_string(length.size()));
+  std::vector<Type> inputs(body.input_types().begin(), body.input_types().end());
+  for (size_t i = consts + carry; i < inputs.size(); ++i) inputs[i] = stacked(length[0], inputs[i]);
+  check_inputs("scan", "body", inputs, x);
+  auto results = body.output_types();
+  if (results.size() < carry)
+    fail("scan", "expected the body to return " + std::to_string(carry) + " carries, got " +
+                     std::to_string(results.size()) + " results");
+  check_carry("scan", x.subspan(consts, carry), results);
+  check_no_fresh_sizes("scan", body);
+  for (size_t i = carry; i < results.size(); ++i) results[i] = stacked(length[0], results[i]);
+  return results;
+}
+
+std::vector<Type> while_type(Types x, const Attrs& attrs) {
+  const Graph &condition = graph(attrs, "cond"), &body = graph(attrs, "body");
+  u32 consts = count_attr("while", attrs, "consts", x.size());
+  check_inputs("while", "cond", condition.input_types(), x);
+  check_inputs("while", "body", body.input_types(), x);
+  auto test = condition.output_types(), results = body.output_types();
+  if (test.size() != 1 || test[0] != Type::tensor(DType::boolean, {}))
+    fail("while", "expected the condition to return one bool[], got " +
+                      (test.empty() ? std::string("nothing") : to_string(test[0])) + "; reduce it with all or any");
+  if (results.size() != x.size() - consts)
+    fail("while", "expected the body to return " + std::to_string(x.size() - consts) + " carries, got " +
+                      std::to_string(results.size()));
+  check_carry("while", x.subspan(consts), results);
+  check_no_fresh_sizes("while", body);
+  return results;
+}
+
+std::vector<Type> same_types(Types x, const Attrs&) { return {x.begin(), x.end()}; }
+
+std::vector<Type> custom_jvp_type(Types x, const Attrs& attrs) {
+  const Graph &primal = graph(attrs, "primal"), &tangent = graph(attrs, "tangent");
+  check_inputs("custom_jvp", "primal", primal.input_types(), x);
+  std::vector<Type> in(x.begin(), x.end()), out = primal.output_types();
+  std::copy_if(x.begin(), x.end(), std::back_inserter(in), differentiable);
+  check_inputs("custom_jvp", "tangent", tangent.input_types(), in);
+  for (size_t i = 0, n = out.size(); i < n; ++i)
+    if (differentiable(out[i])) out.push_back(out[i]);
+  if (tangent.output_types() != out)
+    fail("custom_jvp", "expected the rule to return the results, then a tangent of each floating one, of their types");
+  return primal.output_types();
+}
+
+std::vector<Type> custom_vjp_type(Types x, const Attrs& attrs) {
+  const Graph &forward = graph(attrs, "forward"), &backward = graph(attrs, "backward");
+  check_inputs("custom_vjp", "forward", forward.input_types(), x);
+  auto out = forward.output_types();
+  u32 n = count_attr("custom_vjp", attrs, "results", out.size());
+  std::vector<Type> in(out.begin() + n, out.end()), cotangents;
+  std::copy_if(out.begin(), out.begin() + n, std::back_inserter(in), differentiable);
+  check_inputs("custom_vjp", "backward", backward.input_types(), in);
+  std::copy_if(x.begin(), x.end(), std::back_inserter(cotangents), differentiable);
+  if (backward.output_types() != cotangents)
+    fail("custom_vjp", "expected backward to return a cotangent of each floating operand, of its type");
+  out.resize(n);
+  return out;
+}
+
+std::vector<Type> custom_vjp_tangent_type(Types x, const Attrs& attrs) {
+  const Graph& backward = graph(attrs, "backward");
+  u32 n = count_attr("custom_vjp_tangent", attrs, "residuals", std::min<size_t>(x.size(), backward.input_count()));
+  check_inputs("custom_vjp_tangent", "residuals", backward.input_types().first(n), x.first(n));
+  check_inputs("custom_vjp_tangent", "tangents", backward.output_types(), x.subspan(n));
+  auto results = backward.input_types().subspan(n);
+  return {results.begin(), results.end()};
+}
+
+// ---------------------------------------------------------------- expansions
+
+Values expand_custom_jvp(Builder& b, ValueSpan x, const Attrs& attrs) {
+  return inline_graph(b, graph(attrs, "primal"), x);
+}
+
+Values expand_custom_vjp(Builder& b, ValueSpan x, const Attrs& attrs) {
+  Values out = inline_graph(b, graph(attrs, "forward"), x);
+  out.resize(static_cast<size_t>(attrs.get<i64>("results")));
+  return out;
+}
+
+Values expand_custom_vjp_tangent(Builder&, ValueSpan, const Attrs&) {
+  fail("custom_vjp", "expected reverse mode, got forward mode, for which it has no rule; give custom_jvp");
+}
+
+// ---------------------------------------------------------------- samples
+
+SampleOperand floats(std::vector<i64> shape) { return {DType::f32, std::move(shape), -2, 2, {}}; }
+SampleOperand flags(std::vector<i64> shape, std::vector<double> values) {
+  return {DType::boolean, std::move(shape), 0, 2, std::move(values)};
+}
+
+GraphPtr sine() {
+  return parse_graph(R"(graph(%0: f32[3]) {
+    %1: f32[3] = sin(%0)
+    %2: f32[3] = mul(%1, %0)
+    return %2 })");
+}
+GraphPtr square(const std::string& shape) {
+  return parse_graph("graph(%0: f32" + shape + ") { %1: f32" + shape + " = mul(%0, %0) return %1 }");
+}
+GraphPtr identity(const std::string& shape) { return parse_graph("graph(%0: f32" + shape + ") { return %0 }"); }
+/// carry * const + sin(x), and the carry as it came.
+GraphPtr scan_body() {
+  return parse_graph(R"(graph(%0: f32[3], %1: f32[3], %2: f32[3]) {
+    %3: f32[3] = mul(%1, %0)
+    %4: f32[3] = sin(%2)
+    %5: f32[3] = add(%3, %4)
+    return %5, %1 })");
+}
+/// Halves a counter and moves the rest along it.
+GraphPtr while_body() {
+  return parse_graph(R"(graph(%0: f32[], %1: f32[], %2: f32[]) {
+    %3: f32[] = add(%1, %0)
+    %4: f32[] = mul(%2, %0)
+    return %3, %4 })");
+}
+GraphPtr below_four() {
+  return parse_graph(R"(graph(%0: f32[], %1: f32[], %2: f32[]) {
+    %3: f32[] = constant() {value=array f32[] {4}}
+    %4: bool[] = less(%1, %3)
+    return %4 })");
+}
+
+std::vector<Sample> call_samples() {
+  return {{{floats({3})}, {{"body", sine()}}, {}, 0},
+          {{floats({3})}, {{"body", sine()}, {"remat", true}}, {}, 0},
+          {{floats({2})}, {{"body", sine()}}, "expected operand 0 of 'body' to be f32[3], got f32[2]", 0}};
+}
+
+std::vector<Sample> cond_samples() {
+  Attrs one{{"then", square("[3]")}, {"else", identity("[3]")}};
+  return {{{flags({}, {1}), floats({3})}, one, {}, 0},
+          {{flags({}, {0}), floats({3})}, one, {}, 0},
+          {{flags({3}, {1, 0, 1}), floats({3})}, one, {}, 0},
+          {{flags({2}, {1, 0}), floats({3})}, one, "to lead with the axes of the predicate", 0},
+          {{floats({}), floats({3})}, one, "expected a bool tensor for operand 'predicate', got f32[]", 0}};
+}
+
+Attrs scan_sample(i64 length, bool reverse) {
+  return {{"body", scan_body()},
+          {"consts", i64{1}},
+          {"carry", i64{1}},
+          {"length", Shape{Dim(length)}},
+          {"reverse", reverse}};
+}
+
+std::vector<Sample> scan_samples() {
+  return {{{floats({3}), floats({3}), floats({4, 3})}, scan_sample(4, false), {}, 0},
+          {{floats({3}), floats({3}), floats({4, 3})}, scan_sample(4, true), {}, 0},
+          {{floats({3}), floats({3}), floats({0, 3})}, scan_sample(0, false), {}, 0},
+          {{floats({3}), floats({3}), floats({5, 3})}, scan_sample(4, false), "to be f32[4, 3], got f32[5, 3]", 0}};
+}
+
+std::vector<Sample> while_samples() {
+  SampleOperand step{DType::f32, {}, 0.75, 1.5, {}};
+  Attrs bounded{{"cond", below_four()}, {"body", while_body()}, {"consts", i64{1}}, {"bound", i64{9}}};
+  return {{{step, floats({}), floats({})}, bounded, {}, 0},
+          {{step, floats({})}, bounded, "expected 3 operands for 'cond', got 2", 0}};
+}
+
+std::vector<Sample> barrier_samples() { return {{{floats({3}), flags({2}, {1, 0})}, {}, {}, 0}}; }
+
+std::vector<Sample> custom_jvp_samples() {
+  GraphPtr tangent = parse_graph(R"(graph(%0: f32[3], %1: f32[3]) {
+    %2: f32[3] = mul(%0, %0)
+    %3: f32[3] = add(%0, %0)
+    %4: f32[3] = mul(%3, %1)
+    return %2, %4 })");
+  return {{{floats({3})}, {{"primal", square("[3]")}, {"tangent", tangent}}, {}, 0},
+          {{floats({3})},
+           {{"primal", square("[3]")}, {"tangent", square("[3]")}},
+           "expected 1 operands for 'tangent', got 2",
+           0}};
+}
+
+/// x * x, keeping x; 2 x times the cotangent.
+Attrs custom_vjp_sample() {
+  GraphPtr forward = parse_graph("graph(%0: f32[3]) { %1: f32[3] = mul(%0, %0) return %1, %0 }");
+  GraphPtr backward = parse_graph(R"(graph(%0: f32[3], %1: f32[3]) {
+    %2: f32[3] = add(%0, %0)
+    %3: f32[3] = mul(%2, %1)
+    return %3 })");
+  return {{"forward", forward}, {"backward", backward}, {"results", i64{1}}};
+}
+
+std::vector<Sample> custom_vjp_samples() {
+  return {{{floats({3})}, custom_vjp_sample(), {}, 0},
+          {{floats({3})}, custom_vjp_sample().with("results", i64{2}), "expected 1 operands for 'backward', got 2", 0}};
+}
+
+std::vector<Sample> custom_vjp_tangent_samples() {
+  Attrs attrs{{"backward", custom_vjp_sample().get<GraphPtr>("backward")}, {"residuals", i64{1}}};
+  return {{{floats({3}), floats({2})}, attrs, "expected operand 0 of 'tangents' to be f32[3], got f32[2]", 0}};
+}
+
+// ---------------------------------------------------------------- table
+
+Signature with_graphs(std::string_view operand, std::vector<AttrSpec> attrs) {
+  return {{{operand, Operands::any, true}}, std::move(attrs), false};
+}
+
+}  // namespace
+
+std::span<const OpDef> control_ops() {
+  static const OpDef kOps[] = {
+      {"call", 1,
+       "The results of `body` for these operands. With `remat` (a checkpoint) reverse mode keeps the operands and "
+       "computes the body again.",
+       with_graphs("args", {{"body", AttrKind::graph, {}}, {"remat", AttrKind::boolean, false}}), call_type,
+       kCallRegion, kCallAxes, Structured{}, RefNone{}, Pure{}, call_samples},
+      {"cond",
+       1,
+       "The results of `then` where the predicate holds, else of `else`. A bool[] chooses one branch, which alone "
+       "runs; "
+       "a predicate with axes chooses by lane, and then its axes lead every operand and result and both branches run.",
+       {{{"predicate", Operands::boolean}, {"args", Operands::any, true}},
+        {{"then", AttrKind::graph, {}}, {"else", AttrKind::graph, {}}},
+        false},
+       cond_type,
+       kCondRegion,
+       kCondAxes,
+       Structured{},
+       RefNone{},
+       Pure{},
+       cond_samples},
+      {"scan", 1,
+       "Runs `body` (consts..., carry..., a slice of each xs) -> (carry..., a slice of each ys) `length` times along "
+       "the "
+       "leading axis of the xs, from its end when `reverse`: the last carry and the stacked ys, each at the place of "
+       "its "
+       "xs. Length 0 gives the carry as it came.",
+       with_graphs("args", {{"body", AttrKind::graph, {}},
+                            {"consts", AttrKind::integer, {}},
+                            {"carry", AttrKind::integer, {}},
+                            {"length", AttrKind::dims, {}},
+                            {"reverse", AttrKind::boolean, false}}),
+       scan_type, kScanRegion, kScanAxes, Structured{}, RefNone{}, Pure{}, scan_samples},
+      {"while", 1,
+       "Runs `body` (consts..., carry...) -> (carry...) as long as `cond` of the same holds. A `bound` on the number "
+       "of "
+       "steps makes reverse mode possible; needing more is an error. -1: no bound.",
+       with_graphs("args", {{"cond", AttrKind::graph, {}},
+                            {"body", AttrKind::graph, {}},
+                            {"consts", AttrKind::integer, {}},
+                            {"bound", AttrKind::integer, i64{-1}}}),
+       while_type, kWhileRegion, kWhileAxes, Structured{}, RefNone{}, Pure{}, while_samples},
+      {"barrier", 1, "Its operands, tied: nothing moves across, and none is there before all are.",
+       with_graphs("args", {}), same_types, kBarrierRegion, kBarrierAxes, Structured{}, RefNone{}, Pure{},
+       barrier_samples},
+      {"custom_jvp", 1,
+       "The results of `primal`, differentiated by `tangent`: (args..., a tangent of each floating one) -> "
+       "(results..., "
+       "a "
+       "tangent of each floating one).",
+       with_graphs("args", {{"primal", AttrKind::graph, {}}, {"tangent", AttrKind::graph, {}}}), custom_jvp_type,
+       kCustomJvpRegion, kCustomJvpAxes, Expand{expand_custom_jvp}, RefNone{}, Pure{}, custom_jvp_samples},
+      {"custom_vjp", 1,
+       "The first `results` results of `forward`; the others are residuals for `backward`: (residuals..., a cotangent "
+       "of "
+       "each floating result) -> (a cotangent of each floating operand). Reverse mode only.",
+       with_graphs(
+           "args",
+           {{"forward", AttrKind::graph, {}}, {"backward", AttrKind::graph, {}}, {"results", AttrKind::integer, {}}}),
+       custom_vjp_type, kCustomVjpRegion, kCustomVjpAxes, Expand{expand_custom_vjp}, RefNone{}, Pure{},
+       custom_vjp_samples},
+      {"custom_vjp_tangent", 1,
+       "The tangent of a custom_vjp from residuals and tangents: it exists to be transposed, into a call of "
+       "`backward`.",
+       with_graphs("args", {{"backward", AttrKind::graph, {}}, {"residuals", AttrKind::integer, {}}}),
+       custom_vjp_tangent_type, kCustomVjpTangentRegion, kCustomVjpTangentAxes, Expand{expand_custom_vjp_tangent},
+       RefNone{}, Pure{}, custom_vjp_tangent_samples},
+  };
+  return kOps;
+}
+
+}  // namespace tn
