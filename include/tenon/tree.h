@@ -83,7 +83,7 @@ inline constexpr bool kWalkable =
     VariantLike<T> || OptionalLike<T> || RangeLike<T> || TupleLike<T> || std::is_empty_v<T> || Struct<T>;
 
 template <class T>
-auto members(T& x) {
+constexpr auto members(T& x) {
   constexpr size_t n = member_count<T>();
   // clang-format off
   if constexpr (n == 0) { return std::tie(); }

@@ -1,0 +1,132 @@
+#include "tenon/optim.h"
+
+#include <cmath>
+#include <numbers>
+
+namespace tn::optim {
+
+namespace {
+
+void check_match(const char* who, const std::vector<Tensor*>& parameters, const std::vector<Tensor*>& gradients,
+                 size_t state) {
+  if (parameters.size() != gradients.size())
+    fail(who, "expected a gradient for each of " + std::to_string(parameters.size()) + " parameters, got " +
+                  std::to_string(gradients.size()));
+  if (state != parameters.size())
+    fail(who, "expected the model the optimiser was made for, with " + std::to_string(state) + " parameters, got " +
+                  std::to_string(parameters.size()));
+  for (size_t i = 0; i < parameters.size(); ++i)
+    if (!gradients[i]->defined() || gradients[i]->type() != parameters[i]->type())
+      fail(who, "expected a gradient " + to_string(parameters[i]->type()) + " for parameter " + std::to_string(i) +
+                    ", got " +
+                    (gradients[i]->defined() ? to_string(gradients[i]->type()) : "none; was it used in the loss?"));
+}
+
+std::vector<Tensor> zeros_for(const std::vector<Tensor*>& parameters) {
+  std::vector<Tensor> made;
+  for (const Tensor* p : parameters) made.push_back(zeros_like(*p));
+  return made;
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------- SGD
+
+Sgd sgd_for(const std::vector<Tensor*>& parameters, const SgdOptions& o) {
+  if (o.nesterov && (o.momentum <= 0 || o.dampening != 0))
+    fail("sgd", "expected momentum above 0 and no dampening with nesterov, got others");
+  Sgd made{.momentum = o.momentum, .dampening = o.dampening, .weight_decay = o.weight_decay, .nesterov = o.nesterov};
+  made.lr = Tensor(o.lr, DType::f32);
+  made.step = Tensor(0, DType::i64);
+  if (o.momentum != 0) made.velocity = zeros_for(parameters);
+  return made;
+}
+
+void Sgd::apply(const std::vector<Tensor*>& parameters, const std::vector<Tensor*>& gradients) {
+  check_match("sgd", parameters, gradients, momentum != 0 ? velocity.size() : parameters.size());
+  // The first step takes the gradient undampened, as PyTorch does.
+  Tensor share = momentum != 0 && dampening != 0 ? where(step == 0, 1.0, Tensor(1 - dampening, DType::f32)) : Tensor();
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    Tensor& p = *parameters[i];
+    Tensor g = *gradients[i];
+    if (weight_decay != 0) g = g + p * weight_decay;
+    if (momentum != 0) {
+      velocity[i] = velocity[i] * momentum + (share.defined() ? g * cast(share, p.dtype()) : g);
+      g = nesterov ? g + velocity[i] * momentum : velocity[i];
+    }
+    p = p - g * cast(lr, p.dtype());
+  }
+  step = step + 1;
+}
+
+// ---------------------------------------------------------------- Adam
+
+Adam adam_for(const std::vector<Tensor*>& parameters, const AdamOptions& o, bool decoupled) {
+  if (o.beta1 < 0 || o.beta1 >= 1 || o.beta2 < 0 || o.beta2 >= 1) fail("adam", "expected betas in [0, 1), got others");
+  Adam made{
+      .beta1 = o.beta1, .beta2 = o.beta2, .epsilon = o.epsilon, .weight_decay = o.weight_decay, .decoupled = decoupled};
+  made.lr = Tensor(o.lr, DType::f32);
+  made.step = Tensor(0, DType::i64);
+  made.exp_avg = zeros_for(parameters);
+  made.exp_avg_sq = zeros_for(parameters);
+  return made;
+}
+
+void Adam::apply(const std::vector<Tensor*>& parameters, const std::vector<Tensor*>& gradients) {
+  check_match("adam", parameters, gradients, exp_avg.size());
+  step = step + 1;
+  // 1 - beta^t as -expm1(t log beta), exact for small t too; in f64, for one number.
+  Tensor t = cast(step, DType::f64);
+  Tensor correction1 = -expm1(t * std::log(beta1)), correction2 = -expm1(t * std::log(beta2));
+  Tensor size = cast(lr, DType::f64) / correction1, scale = rsqrt(correction2);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    Tensor& p = *parameters[i];
+    Tensor g = *gradients[i];
+    Tensor rate = cast(lr, p.dtype());
+    if (weight_decay != 0 && !decoupled) g = g + p * weight_decay;
+    if (weight_decay != 0 && decoupled) p = p - p * (rate * weight_decay);
+    exp_avg[i] = exp_avg[i] * beta1 + g * (1 - beta1);
+    exp_avg_sq[i] = exp_avg_sq[i] * beta2 + g * g * (1 - beta2);
+    p = p - exp_avg[i] * cast(size, p.dtype()) / (sqrt(exp_avg_sq[i]) * cast(scale, p.dtype()) + epsilon);
+  }
+}
+
+// ---------------------------------------------------------------- clipping
+
+Tensor clip_grad_norm(const std::vector<Tensor*>& gradients, double max_norm) {
+  if (gradients.empty()) fail("clip_grad_norm", "expected at least one gradient, got none");
+  Tensor total;
+  for (const Tensor* g : gradients) {
+    Tensor s = sum(square(cast(*g, DType::f32)));
+    total = total.defined() ? total + s : s;
+  }
+  Tensor norm = sqrt(total), factor = minimum(max_norm / (norm + 1e-6), 1.0);
+  for (Tensor* g : gradients) *g = *g * cast(factor, g->dtype());
+  return norm;
+}
+
+void clip_grad_value(const std::vector<Tensor*>& gradients, double limit) {
+  for (Tensor* g : gradients) *g = clip(*g, -limit, limit);
+}
+
+// ---------------------------------------------------------------- schedules
+
+/// From a to b along half a cosine, at a fraction of the way.
+static double along_cosine(double a, double b, double fraction) {
+  return b + (a - b) * (1 + std::cos(std::numbers::pi * fraction)) / 2;
+}
+
+double StepSchedule::operator()(i64 step) const { return lr * std::pow(factor, static_cast<double>(step / every)); }
+
+double CosineSchedule::operator()(i64 step) const {
+  return along_cosine(lr, least, static_cast<double>(std::min(step, steps)) / static_cast<double>(steps));
+}
+
+double OneCycleSchedule::operator()(i64 step) const {
+  double top = rise * static_cast<double>(steps) - 1, end = static_cast<double>(steps) - 1;
+  double first = peak / first_divisor, last = first / last_divisor, at = std::min(static_cast<double>(step), end);
+  if (at <= top && top > 0) return along_cosine(first, peak, at / top);
+  return end <= top ? last : along_cosine(peak, last, (at - top) / (end - top));
+}
+
+}  // namespace tn::optim
