@@ -8,6 +8,7 @@
 namespace tn {
 
 std::span<const OpDef> elementwise_ops();
+std::span<const OpDef> function_ops();
 std::span<const OpDef> reduce_ops();
 std::span<const OpDef> shape_ops();
 std::span<const OpDef> index_ops();
