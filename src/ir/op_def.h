@@ -49,15 +49,19 @@ using TypeRule = std::vector<Type> (*)(std::span<const Type> operands, const Att
 struct Partials {
   Value (*partial)(ValueSpan x, Value y, int i);
 };
-/// Linear in the operands of the bit set, jointly (add, select, concat). The transpose gives the cotangent of operand
-/// i, whose type is given; x holds absent Values in the place of linear operands.
+/// The cotangent of operand i from that of the result. `types` are those of all operands; x holds absent Values in the
+/// place of linear operands.
+using TransposeRule = Value (*)(ValueSpan x, Value cotangent, int i, const Attrs& attrs, std::span<const Type> types);
+/// Linear in the operands of the bit set, jointly (add, select, concat); a set of all ones covers any number.
 struct Linear {
   u32 operands;
-  Value (*transpose)(ValueSpan x, Value cotangent, int i, const Attrs& attrs, Type type_i);
+  TransposeRule transpose;
+  /// Linear but for a constant: the attributes of the op on tangents (pad by a value pads tangents by zero).
+  Attrs (*tangent_attrs)(const Attrs& attrs) = nullptr;
 };
 /// Linear in each of the first two operands (mul, einsum, conv).
 struct Bilinear {
-  Value (*transpose)(ValueSpan x, Value cotangent, int i, const Attrs& attrs, Type type_i);
+  TransposeRule transpose;
 };
 /// Tangents of the results from operands x, results y and operand tangents t (absent = zero).
 struct Jvp {
@@ -155,11 +159,18 @@ class Reader {
   /// A Dim as a tile of that dtype.
   virtual loops::Val coordinate(Dim d, DType dtype) = 0;
 };
+/// A result's element at given coordinates.
+using AtRule = loops::Val (*)(Reader& reader, std::span<const Type> operands, Type result, const Attrs& attrs,
+                              std::span<const Dim> coords);
 /// result[coords] is found at coordinates of the operands: broadcast, permute, reshape, slice, pad, concat, flip, iota,
-/// gather, dynamic_slice ...
+/// gather, dynamic_slice ... Free to compute again.
 struct Movement {
-  loops::Val (*at)(Reader& reader, std::span<const Type> operands, Type result, const Attrs& attrs,
-                   std::span<const Dim> coords);
+  AtRule at;
+};
+/// The same where an element costs a loop or many operations (pooling windows, random bits): fused into a reader only
+/// where each element is asked for once.
+struct Costly {
+  AtRule at;
 };
 /// Over attribute `axes` (dropped from the result) by a fixed tree: "add" "mul" "max" "min" "and" "or" (max and min
 /// propagate NaN).
@@ -169,10 +180,6 @@ struct Reduction {
 /// Index of the first greatest element along attribute `axis`.
 struct ArgReduction {
   bool greatest;
-};
-/// Pooling windows over the trailing axes: attributes window, strides, padding (low, high by axis), dilation.
-struct Window {
-  std::string_view combine;
 };
 /// Inclusive running combination along attribute `axis`.
 struct Prefix {
@@ -204,7 +211,7 @@ struct Expand {
 /// Sub-graphs, calls and effects: instructions of the plan.
 struct Structured {};
 using Lower =
-    Required<Scalar, Movement, Reduction, ArgReduction, Window, Prefix, Contraction, Native, Expand, Structured>;
+    Required<Scalar, Movement, Costly, Reduction, ArgReduction, Prefix, Contraction, Native, Expand, Structured>;
 
 // ---------------------------------------------------------------- oracle, effect, samples
 

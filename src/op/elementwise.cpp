@@ -178,8 +178,8 @@ std::vector<Type> select_type(std::span<const Type> t, const Attrs&) {
   return {t[1]};
 }
 
-Value select_transpose(ValueSpan x, Value cotangent, int i, const Attrs&, Type type) {
-  Value zero = zeros(*cotangent.builder, type);
+Value select_transpose(ValueSpan x, Value cotangent, int i, const Attrs&, std::span<const Type>) {
+  Value zero = zeros_like(cotangent);
   return i == 1 ? select(x[0], cotangent, zero) : select(x[0], zero, cotangent);
 }
 
@@ -270,7 +270,7 @@ std::vector<Sample> constant_samples() {
   return r;
 }
 
-Value passed(ValueSpan, Value cotangent, int, const Attrs&, Type) { return cotangent; }
+Value passed(ValueSpan, Value cotangent, int, const Attrs&, std::span<const Type>) { return cotangent; }
 
 // ---------------------------------------------------------------- the table
 
@@ -279,12 +279,13 @@ std::vector<OpDef> arithmetic_entries() {
       arithmetic<"add">("a + b.", Linear{3, passed}, Scalar{mapped<ScalarOp::add>},
                         RefScalar{[](Doubles x, const Attrs&) { return x[0] + x[1]; },
                                   [](Ints x, const Attrs&) { return wrapped(bits_of(x[0]) + bits_of(x[1])); }}),
-      arithmetic<"sub">("a - b.",
-                        Linear{3, [](ValueSpan, Value ct, int i, const Attrs&, Type) { return i ? neg(ct) : ct; }},
-                        Scalar{mapped<ScalarOp::sub>},
-                        RefScalar{[](Doubles x, const Attrs&) { return x[0] - x[1]; },
-                                  [](Ints x, const Attrs&) { return wrapped(bits_of(x[0]) - bits_of(x[1])); }}),
-      arithmetic<"mul">("a * b.", Bilinear{[](ValueSpan x, Value ct, int i, const Attrs&, Type) {
+      arithmetic<"sub">(
+          "a - b.",
+          Linear{3, [](ValueSpan, Value ct, int i, const Attrs&, std::span<const Type>) { return i ? neg(ct) : ct; }},
+          Scalar{mapped<ScalarOp::sub>},
+          RefScalar{[](Doubles x, const Attrs&) { return x[0] - x[1]; },
+                    [](Ints x, const Attrs&) { return wrapped(bits_of(x[0]) - bits_of(x[1])); }}),
+      arithmetic<"mul">("a * b.", Bilinear{[](ValueSpan x, Value ct, int i, const Attrs&, std::span<const Type>) {
                           return i ? mul(x[0], ct) : mul(ct, x[1]);
                         }},
                         Scalar{mapped<ScalarOp::mul>},
@@ -323,7 +324,7 @@ std::vector<OpDef> arithmetic_entries() {
                                                                           : x[1]; },
                     [](Ints x, const Attrs&) { return std::min(x[0], x[1]); }}),
       unary<"neg">("-x; zeros change sign, integers wrap.",
-                   Linear{1, [](ValueSpan, Value ct, int, const Attrs&, Type) { return neg(ct); }},
+                   Linear{1, [](ValueSpan, Value ct, int, const Attrs&, std::span<const Type>) { return neg(ct); }},
                    Scalar{mapped<ScalarOp::neg>},
                    RefScalar{[](Doubles x, const Attrs&) { return -x[0]; },
                              [](Ints x, const Attrs&) { return wrapped(0 - bits_of(x[0])); }}),
@@ -399,7 +400,8 @@ std::vector<OpDef> choosing_entries() {
        "to bool is != 0.",
        {{{"x"}}, {{"dtype", AttrKind::dtype, {}}}},
        cast_type,
-       Linear{1, [](ValueSpan, Value ct, int, const Attrs&, Type t) { return cast(ct, t.dtype()); }},
+       Linear{1,
+              [](ValueSpan, Value ct, int, const Attrs&, std::span<const Type> t) { return cast(ct, t[0].dtype()); }},
        Elementwise{},
        Scalar{cast_expression},
        RefArrays{cast_ref},

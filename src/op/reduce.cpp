@@ -109,8 +109,8 @@ constexpr Combine kOr{0, 0, false, nullptr, [](i64 a, i64 b) { return a | b; }};
 
 // ---------------------------------------------------------------- derivatives
 
-Value sum_transpose(ValueSpan, Value ct, int, const Attrs& a, Type t) {
-  return broadcast_along(ct, Shape(t.shape().begin(), t.shape().end()), axes_of(a));
+Value sum_transpose(ValueSpan, Value ct, int, const Attrs& a, std::span<const Type> t) {
+  return broadcast_along(ct, Shape(t[0].shape().begin(), t[0].shape().end()), axes_of(a));
 }
 
 /// The greatest elements share the derivative equally.

@@ -102,18 +102,19 @@ class JvpPass {
     Values operands = x_;
     for (size_t i = 0; i < x_.size(); ++i)
       if (is_linear(rule, i)) operands[i] = or_zeros(b_, t_[i], x_[i].type());
-    dy = b_.emit(*n.op, operands, n.attrs);
+    dy = b_.emit(*n.op, operands, rule.tangent_attrs ? rule.tangent_attrs(n.attrs) : n.attrs);
   }
 
   /// An elementwise linear op has a diagonal matrix for each operand, which is its own transpose; so zeros need not be
   /// made for the operands without a tangent.
   void of_diagonal(const Linear& rule, const Node& n, Values& dy) {
     Values others = x_, terms;
+    std::vector<Type> types = types_of(x_);
     for (size_t i = 0; i < x_.size(); ++i)
       if (is_linear(rule, i)) others[i] = {};
     for (size_t i = 0; i < x_.size(); ++i)
       if (is_linear(rule, i) && t_[i])
-        terms.push_back(rule.transpose(others, t_[i], static_cast<int>(i), n.attrs, x_[i].type()));
+        terms.push_back(rule.transpose(others, t_[i], static_cast<int>(i), n.attrs, types));
     dy[0] = sum_of(terms);
   }
 

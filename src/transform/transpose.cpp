@@ -111,10 +111,12 @@ class TransposePass {
 
   void of_linear(const Node& n, Value ct, const auto& covers, const auto& transpose) {
     auto in = g_.operands(n);
+    std::vector<Type> types;
+    for (u32 v : in) types.push_back(g_.type(v));
     for (u32 i = 0; i < in.size(); ++i) {
       if (!linear_[in[i]]) continue;
       if (!covers(i)) not_linear(n);
-      cotangents_.give(in[i], transpose(x_, ct, static_cast<int>(i), n.attrs, g_.type(in[i])));
+      cotangents_.give(in[i], transpose(x_, ct, static_cast<int>(i), n.attrs, types));
     }
   }
 
