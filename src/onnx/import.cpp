@@ -112,7 +112,8 @@ class Importer {
 
   void inputs(Network& net, Names& names) {
     std::unordered_set<std::string> initialized;
-    for (const TensorValue& t : model_.graph.initializers) initialized.insert(t.name);
+    if (!options_.keep_backed_inputs)
+      for (const TensorValue& t : model_.graph.initializers) initialized.insert(t.name);
     for (const ValueInfo& i : model_.graph.inputs) {
       if (initialized.contains(i.name)) continue;  // a default that is never overridden: a weight
       auto type = type_of(i);
@@ -128,6 +129,7 @@ class Importer {
 
   void initializers(Names& names) {
     for (const TensorValue& t : model_.graph.initializers) {
+      if (options_.keep_backed_inputs && names.contains(t.name)) continue;
       Value v;
       try {
         TensorValue whole = t;

@@ -13,6 +13,8 @@ struct ImportOptions {
   std::string folder;
   /// Contents of graph inputs that shapes are computed from, by name; used where an operator must know them.
   std::unordered_map<std::string, Array> known_inputs;
+  /// Inputs that an initializer backs stay inputs; otherwise the initializer is their fixed value.
+  bool keep_backed_inputs = false;
 };
 
 /// The network of a model; one Error names every problem: node, operator version, expected, found, fix.

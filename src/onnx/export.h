@@ -1,0 +1,19 @@
+// Networks out as ONNX: every op as standard operators where ONNX has words for it, by expansion where our op has one,
+// else as an operator of domain "ai.tenon", which our importer reads back.
+#pragma once
+#include <string>
+
+#include "ir/network.h"
+#include "onnx/model.h"
+
+namespace tn::onnx {
+
+inline constexpr i64 kExportOpset = 20, kExportIr = 9;
+inline constexpr const char* kOwnDomain = "ai.tenon";
+
+/// The model of a network. Error names the op that has no form in ONNX.
+ModelDef export_model(const Network& network);
+/// Writes it to a file, atomically.
+void export_file(const Network& network, const std::string& path);
+
+}  // namespace tn::onnx

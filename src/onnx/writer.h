@@ -1,0 +1,66 @@
+// Inside the exporter: a graph under construction in ONNX's words, and the table of rules.
+#pragma once
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "ir/op_def.h"
+#include "onnx/export.h"
+
+namespace tn::onnx {
+
+/// Emits ONNX nodes. Values are names.
+class Writer {
+ public:
+  explicit Writer(GraphDef& graph) : graph_(graph) {}
+
+  GraphDef& graph() { return graph_; }
+  /// A name nobody has.
+  std::string fresh();
+  /// A name that must not be given again.
+  void reserve(const std::string& name) { taken_.insert(name); }
+  std::string node(std::string_view op, Strings inputs, std::vector<Attribute> attributes = {});
+  Strings nodes(std::string_view op, Strings inputs, size_t outputs, std::vector<Attribute> attributes = {},
+                std::string_view domain = "");
+  std::string tensor(const Array& a, std::string_view name = "");
+  std::string ints(const std::vector<i64>& v);
+  std::string scalar(double v, DType dtype);
+  /// A shape as an int64 tensor: numbers where they are, else computed from the graph inputs' shapes.
+  std::string shape(std::span<const Dim> dims);
+  /// Says that a size is axis `axis` of input `name`.
+  void bind(Dim symbol, std::string name, i64 axis) { symbols_.try_emplace(symbol.bits(), std::move(name), axis); }
+
+  static Attribute attr(std::string_view name, i64 v);
+  static Attribute attr(std::string_view name, double v);
+  static Attribute attr(std::string_view name, std::string v);
+  static Attribute attr(std::string_view name, std::vector<i64> v);
+
+ private:
+  std::string size(Dim d);
+  GraphDef& graph_;
+  size_t count_ = 0;
+  std::unordered_map<u64, std::pair<std::string, i64>> symbols_;
+  std::unordered_map<u64, std::string> sizes_;
+  std::unordered_map<std::string, std::string> constants_;
+  std::unordered_set<std::string> taken_;
+};
+
+/// One node of ours in ONNX: operand names in, result names out.
+struct NodeView {
+  const Graph& graph;
+  const Node& node;
+  const Strings& in;
+  Type operand(size_t i) const { return graph.type(graph.operands(node)[i]); }
+  size_t operand_count() const { return node.operand_count; }
+  Type result(size_t i = 0) const { return graph.type(node.first_result + static_cast<u32>(i)); }
+  template <class T>
+  const T& attr(std::string_view name) const {
+    return node.attrs.get<T>(name);
+  }
+};
+
+using ExportRule = Strings (*)(Writer& w, const NodeView& n);
+/// Null where the op has no rule of its own.
+ExportRule find_export_rule(std::string_view op);
+
+}  // namespace tn::onnx
