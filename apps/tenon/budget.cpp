@@ -1,0 +1,32 @@
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include "commands.h"
+#include "tenon/error.h"
+
+namespace tn::app {
+
+void set_budget(double timeout_seconds, double memory_gib) {
+  if (timeout_seconds <= 0) fail("run", "expected --timeout above 0, got " + std::to_string(timeout_seconds));
+  if (memory_gib < 0) fail("run", "expected --memory of at least 0, got " + std::to_string(memory_gib));
+  double machine = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
+  double bytes = memory_gib > 0 ? memory_gib * 1073741824.0 : machine * 0.75;
+  rlimit limit{};
+  getrlimit(RLIMIT_AS, &limit);
+  auto wanted = static_cast<rlim_t>(bytes);
+  if (limit.rlim_max == RLIM_INFINITY || wanted < limit.rlim_max) {
+    limit.rlim_cur = wanted;
+    setrlimit(RLIMIT_AS, &limit);
+  }
+  std::thread([timeout_seconds] {
+    std::this_thread::sleep_for(std::chrono::duration<double>(timeout_seconds));
+    std::fprintf(stderr, "tenon: [run] expected an end within %g s, got none; the model may loop for ever; give --timeout more seconds\n", timeout_seconds);
+    _exit(1);
+  }).detach();
+}
+
+}  // namespace tn::app
