@@ -24,7 +24,10 @@ void set_budget(double timeout_seconds, double memory_gib) {
   }
   std::thread([timeout_seconds] {
     std::this_thread::sleep_for(std::chrono::duration<double>(timeout_seconds));
-    std::fprintf(stderr, "tenon: [run] expected an end within %g s, got none; the model may loop for ever; give --timeout more seconds\n", timeout_seconds);
+    std::fprintf(stderr,
+                 "tenon: [run] expected an end within %g s, got none; the model may loop for ever; give --timeout more "
+                 "seconds\n",
+                 timeout_seconds);
     _exit(1);
   }).detach();
 }

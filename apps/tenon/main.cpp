@@ -16,7 +16,8 @@ void add_run(CLI::App& app) {
   c->add_option("--outputs", o->outputs, "folder for output_N.pb or NAME.npy")->required();
   c->add_option("--plugin", o->plugins, "plugin library, may be given several times");
   c->add_option("--timeout", o->timeout_seconds, "seconds after which the run is given up")->capture_default_str();
-  c->add_option("--memory", o->memory_gib, "GiB the run may take; 0: three quarters of the machine")->capture_default_str();
+  c->add_option("--memory", o->memory_gib, "GiB the run may take; 0: three quarters of the machine")
+      ->capture_default_str();
   c->callback([o] { tn::app::run(*o); });
 }
 
@@ -24,7 +25,9 @@ void add_inspect(CLI::App& app) {
   auto* c = app.add_subcommand("inspect", "show what a model holds");
   auto o = std::make_shared<tn::app::InspectOptions>();
   c->add_option("model", o->model, "ONNX model")->required();
-  c->add_option("--format", o->format, "text, json or svg")->check(CLI::IsMember({"text", "json", "svg"}))->capture_default_str();
+  c->add_option("--format", o->format, "text, json or svg")
+      ->check(CLI::IsMember({"text", "json", "svg"}))
+      ->capture_default_str();
   c->add_option("--output", o->output, "file; standard output when not given");
   c->add_option("--plugin", o->plugins, "plugin library, may be given several times");
   c->callback([o] { tn::app::inspect(*o); });
@@ -49,12 +52,8 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
     return 0;
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) ? 1 : 0;
-  } catch (const std::bad_alloc&) {
+  } catch (const CLI::ParseError& e) { return app.exit(e) ? 1 : 0; } catch (const std::bad_alloc&) {
     std::cerr << "tenon: [run] expected enough memory within the budget, got none; give --memory more GiB\n";
-  } catch (const std::exception& e) {
-    std::cerr << "tenon: " << e.what() << "\n";
-  }
+  } catch (const std::exception& e) { std::cerr << "tenon: " << e.what() << "\n"; }
   return 1;
 }

@@ -49,7 +49,8 @@ Given read_inputs(const onnx::ModelDef& model, const std::string& folder) {
   given.all_inputs = files.size() == all.size() && all.size() != open.size();
   const auto& names = given.all_inputs ? all : open;
   for (const auto& [number, path] : files) {
-    if (number >= names.size()) fail("run", "expected inputs 0 to " + std::to_string(names.size()) + " (without the last), got '" + path + "'");
+    if (number >= names.size())
+      fail("run", "expected inputs 0 to " + std::to_string(names.size()) + " (without the last), got '" + path + "'");
     given.values.emplace(names[number], read_pb(path));
   }
   given.protobuf = !files.empty();
@@ -76,10 +77,12 @@ std::vector<Array> arranged(const Network& net, const Given& given) {
     auto found = given.values.find(net.inputs[i]);
     Type want = net.graph->type(static_cast<u32>(i));
     if (found == given.values.end())
-      fail("run", "expected a file for input '" + net.inputs[i] + "' " + to_string(want) + ", got none: input_" + std::to_string(i) + ".pb or " + file_name(net.inputs[i]) + ".npy");
+      fail("run", "expected a file for input '" + net.inputs[i] + "' " + to_string(want) + ", got none: input_" +
+                      std::to_string(i) + ".pb or " + file_name(net.inputs[i]) + ".npy");
     const Array& a = found->second;
     bool fits = a.dtype == want.dtype() && a.shape.size() == want.shape().size();
-    for (size_t k = 0; fits && k < a.shape.size(); ++k) fits = !want.shape()[k].is_constant() || want.shape()[k].value() == a.shape[k];
+    for (size_t k = 0; fits && k < a.shape.size(); ++k)
+      fits = !want.shape()[k].is_constant() || want.shape()[k].value() == a.shape[k];
     if (!fits) fail("run", "expected " + to_string(want) + " for input '" + net.inputs[i] + "', got " + extents(a));
     inputs.push_back(a);
   }
@@ -102,12 +105,15 @@ void run(const RunOptions& o) {
   std::vector<Array> outputs = execute(net.graph, arranged(net, given));
   std::error_code error;
   fs::create_directories(o.outputs, error);
-  if (!fs::is_directory(o.outputs)) fail("run", "expected a folder for outputs, got '" + o.outputs + "', which cannot be made");
+  if (!fs::is_directory(o.outputs))
+    fail("run", "expected a folder for outputs, got '" + o.outputs + "', which cannot be made");
   for (size_t i = 0; i < outputs.size(); ++i) {
     std::string file = given.protobuf ? "output_" + std::to_string(i) + ".pb" : file_name(net.outputs[i]) + ".npy";
     std::string path = (fs::path(o.outputs) / file).string();
-    if (given.protobuf) write_pb(path, outputs[i], net.outputs[i]);
-    else write_npy(path, outputs[i]);
+    if (given.protobuf)
+      write_pb(path, outputs[i], net.outputs[i]);
+    else
+      write_npy(path, outputs[i]);
   }
 }
 

@@ -20,7 +20,8 @@ std::string read_bytes(const std::string& path) {
   if (!in) fail("run", "expected a readable file, got '" + path + "', which cannot be opened");
   std::string bytes(static_cast<size_t>(std::max<std::streamoff>(in.tellg(), 0)), '\0');
   in.seekg(0);
-  if (!bytes.empty() && !in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()))) fail("run", "'" + path + "' cannot be read to its end");
+  if (!bytes.empty() && !in.read(bytes.data(), static_cast<std::streamsize>(bytes.size())))
+    fail("run", "'" + path + "' cannot be read to its end");
   return bytes;
 }
 

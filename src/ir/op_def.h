@@ -123,7 +123,7 @@ struct Batched {
 struct AxesFn {
   Batched (*batch)(Builder& b, Dim n, ValueSpan x, const Mask& batched, const Attrs& attrs);
 };
-using Axes = Required<Elementwise, AxesSpec, AxesFn, ByExpansion>;
+using Batching = Required<Elementwise, AxesSpec, AxesFn, ByExpansion>;
 
 // ---------------------------------------------------------------- lowering: one alternative a kernel family
 
@@ -257,7 +257,7 @@ struct OpDef {
   Signature signature;
   TypeRule type;
   Grad grad;
-  Axes axes;
+  Batching axes;
   Lower lower;
   Ref ref;
   Effect effect;

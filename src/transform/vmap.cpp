@@ -43,7 +43,7 @@ class VmapPass {
   }
 
   Batched batch(const Node& n) {
-    const Axes& axes = n.op->axes;
+    const Batching& axes = n.op->axes;
     if (const auto* rule = axes.as<AxesFn>()) return rule->batch(b_, n_, x_, mask_, n.attrs);
     if (axes.as<ByExpansion>()) {
       std::vector<Type> types;
