@@ -54,17 +54,24 @@ std::vector<Type> call_type(Types x, const Attrs& attrs) {
   return body.output_types();
 }
 
-void check_lanes(Type t, Types::value_type predicate, std::string_view what, size_t i) {
-  auto lanes = predicate.shape(), shape = t.shape();
-  if (shape.size() < lanes.size() || !std::equal(lanes.begin(), lanes.end(), shape.begin()))
-    fail("cond", "expected " + std::string(what) + " " + std::to_string(i) +
-                     " to lead with the axes of the predicate " + to_string(predicate) + ", got " + to_string(t));
+/// By lane: the types of one lane, each led by the axes of the lanes.
+std::vector<Type> with_lanes(std::span<const Dim> lanes, std::vector<Type> types) {
+  for (Type& t : types) {
+    if (lanes.empty()) break;
+    Shape shape(lanes.begin(), lanes.end());
+    shape.insert(shape.end(), t.shape().begin(), t.shape().end());
+    t = t.with(shape);
+  }
+  return types;
 }
+
+std::vector<Type> inputs_of(const Graph& g) { return {g.input_types().begin(), g.input_types().end()}; }
 
 std::vector<Type> cond_type(Types x, const Attrs& attrs) {
   const Graph &then = graph(attrs, "then"), &otherwise = graph(attrs, "else");
-  check_inputs("cond", "then", then.input_types(), x.subspan(1));
-  check_inputs("cond", "else", otherwise.input_types(), x.subspan(1));
+  auto lanes = x[0].shape();
+  check_inputs("cond", "then", with_lanes(lanes, inputs_of(then)), x.subspan(1));
+  check_inputs("cond", "else", with_lanes(lanes, inputs_of(otherwise)), x.subspan(1));
   auto a = then.output_types(), b = otherwise.output_types();
   if (a.size() != b.size())
     fail("cond", "expected branches with equally many results, got " + std::to_string(a.size()) + " and " +
@@ -73,9 +80,7 @@ std::vector<Type> cond_type(Types x, const Attrs& attrs) {
     if (a[i] != b[i])
       fail("cond", "expected result " + std::to_string(i) + " to be of one type in both branches, got " +
                        to_string(a[i]) + " and " + to_string(b[i]));
-  for (size_t i = 1; i < x.size(); ++i) check_lanes(x[i], x[0], "operand", i);
-  for (size_t i = 0; i < a.size(); ++i) check_lanes(a[i], x[0], "result", i);
-  return a;
+  return with_lanes(lanes, std::move(a));
 }
 
 u32 count_attr(std::string_view op_name, const Attrs& attrs, std::string_view name, size_t most) {
@@ -115,8 +120,9 @@ std::vector<Type> scan_type(Types x, const Attrs& attrs) {
 std::vector<Type> while_type(Types x, const Attrs& attrs) {
   const Graph &condition = graph(attrs, "cond"), &body = graph(attrs, "body");
   u32 consts = count_attr("while", attrs, "consts", x.size());
-  check_inputs("while", "cond", condition.input_types(), x);
-  check_inputs("while", "body", body.input_types(), x);
+  const Shape& lanes = attrs.get<Shape>("lanes");
+  check_inputs("while", "cond", with_lanes(lanes, inputs_of(condition)), x);
+  check_inputs("while", "body", with_lanes(lanes, inputs_of(body)), x);
   auto test = condition.output_types(), results = body.output_types();
   if (test.size() != 1 || test[0] != Type::tensor(DType::boolean, {}))
     fail("while", "expected the condition to return one bool[], got " +
@@ -124,6 +130,7 @@ std::vector<Type> while_type(Types x, const Attrs& attrs) {
   if (results.size() != x.size() - consts)
     fail("while", "expected the body to return " + std::to_string(x.size() - consts) + " carries, got " +
                       std::to_string(results.size()));
+  results = with_lanes(lanes, std::move(results));
   check_carry("while", x.subspan(consts), results);
   check_no_fresh_sizes("while", body);
   return results;
@@ -233,8 +240,8 @@ std::vector<Sample> cond_samples() {
   Attrs one{{"then", square("[3]")}, {"else", identity("[3]")}};
   return {{{flags({}, {1}), floats({3})}, one, {}, 0},
           {{flags({}, {0}), floats({3})}, one, {}, 0},
-          {{flags({3}, {1, 0, 1}), floats({3})}, one, {}, 0},
-          {{flags({2}, {1, 0}), floats({3})}, one, "to lead with the axes of the predicate", 0},
+          {{flags({2}, {1, 0}), floats({2, 3})}, one, {}, 0},
+          {{flags({2}, {1, 0}), floats({3})}, one, "expected operand 0 of 'then' to be f32[2, 3], got f32[3]", 0},
           {{floats({}), floats({3})}, one, "expected a bool tensor for operand 'predicate', got f32[]", 0}};
 }
 
@@ -312,9 +319,8 @@ std::span<const OpDef> control_ops() {
        kCallRegion, kCallAxes, Structured{}, RefNone{}, Pure{}, call_samples},
       {"cond",
        1,
-       "The results of `then` where the predicate holds, else of `else`. A bool[] chooses one branch, which alone "
-       "runs; "
-       "a predicate with axes chooses by lane, and then its axes lead every operand and result and both branches run.",
+       "The results of `then` where the predicate holds, else of `else`; the other branch does not run. A predicate "
+       "with axes chooses by lane: its axes lead every operand and result, while the branches are graphs of one lane.",
        {{{"predicate", Operands::boolean}, {"args", Operands::any, true}},
         {{"then", AttrKind::graph, {}}, {"else", AttrKind::graph, {}}},
         false},
@@ -340,11 +346,14 @@ std::span<const OpDef> control_ops() {
       {"while", 1,
        "Runs `body` (consts..., carry...) -> (carry...) as long as `cond` of the same holds. A `bound` on the number "
        "of "
-       "steps makes reverse mode possible; needing more is an error. -1: no bound.",
+       "steps makes reverse mode possible; needing more is an error. -1: no bound. A condition with axes holds by "
+       "lane: "
+       "its axes lead every operand, the loop runs until no lane wants more, and a lane that is done keeps its bits.",
        with_graphs("args", {{"cond", AttrKind::graph, {}},
                             {"body", AttrKind::graph, {}},
                             {"consts", AttrKind::integer, {}},
-                            {"bound", AttrKind::integer, i64{-1}}}),
+                            {"bound", AttrKind::integer, i64{-1}},
+                            {"lanes", AttrKind::dims, Shape{}}}),
        while_type, kWhileRegion, kWhileAxes, Structured{}, RefNone{}, Pure{}, while_samples},
       {"barrier", 1, "Its operands, tied: nothing moves across, and none is there before all are.",
        with_graphs("args", {}), same_types, kBarrierRegion, kBarrierAxes, Structured{}, RefNone{}, Pure{},

@@ -96,9 +96,10 @@ GraphPtr known_branch(const Split& s, const SharedResiduals& shared, const std::
   });
 }
 
-GraphPtr linear_branch(const Split& s, const SharedResiduals& shared, const std::vector<u32>& place,
-                       std::span<const Type> operands) {
-  return make_graph(operands, [&](Builder& b, ValueSpan x) {
+GraphPtr linear_branch(const Split& s, const SharedResiduals& shared, const std::vector<u32>& place) {
+  std::vector<Type> types = shared.types;
+  append(types, s.linear->input_types().subspan(s.residuals));
+  return make_graph(types, [&](Builder& b, ValueSpan x) {
     Values inputs;
     for (u32 p : place) inputs.push_back(x[p]);
     append(inputs, x.subspan(shared.types.size()));
@@ -127,9 +128,8 @@ std::optional<SplitResult> cond_split(Builder& known, ValueSpan x, const Mask& u
   r.emit_linear = [s, shared](Builder& linear, ValueSpan residuals, ValueSpan values) {
     Values operands = list(residuals);
     append(operands, values);
-    auto types = types_of(ValueSpan(operands).subspan(1));
     Branches second;
-    for (int k : {0, 1}) second[k] = linear_branch(s[k], shared, shared.place[k], types);
+    for (int k : {0, 1}) second[k] = linear_branch(s[k], shared, shared.place[k]);
     return emit_cond(linear, operands, second);
   };
   return r;
@@ -138,14 +138,14 @@ std::optional<SplitResult> cond_split(Builder& known, ValueSpan x, const Mask& u
 // ---------------------------------------------------------------- transpose, vmap
 
 Values cond_transpose(Builder& b, ValueSpan x, const Mask& linear, ValueSpan ct, const Attrs& attrs,
-                      std::span<const Type>, std::span<const Type> operand_types) {
+                      std::span<const Type>, std::span<const Type>) {
   if (linear[0]) internal("[cond] is transposed with respect to its predicate");
   Branches g = branches_of(attrs);
   Mask inputs(linear.begin() + 1, linear.end());
   std::array<Transformed, 2> t;
   for (int k : {0, 1}) t[k] = transpose_graph(prune_graph(g[k], present_mask(ct)), inputs);
   Mask live = either(t[0].mask, t[1].mask);
-  auto types = select_where(operand_types.subspan(1), inputs);
+  auto types = select_where(g[0]->input_types(), inputs);
   Branches joined;
   for (int k : {0, 1}) joined[k] = with_zeros(t[k].graph, 0, t[k].mask, live, types);
   Values operands = present(x), result(x.size());
@@ -157,49 +157,27 @@ Values cond_transpose(Builder& b, ValueSpan x, const Mask& linear, ValueSpan ct,
 }
 
 Values cond_guard(Builder& b, Value lane, ValueSpan x, const Attrs& attrs) {
-  Values operands{x[0], lane};
+  Values operands{x[0], broadcast(lane, shape_of(x[0]), {})};
   append(operands, x.subspan(1));
   return b.emit(op("cond"), operands, guard_attrs(attrs));
 }
 
-/// Before a cond turns from one choice to a choice by lane, both branches run for every lane: their asserts and loops
-/// are told which lanes are theirs, by the predicate as a further operand.
-void guard_branches(Branches& g) {
-  for (int k : {0, 1}) {
-    GraphPtr guarded = guard_graph(g[k]);
-    g[k] = k == 0 ? guarded : make_graph(guarded->input_types(), [&](Builder& b, ValueSpan x) {
-      Values inputs = list(x);
-      inputs[0] = logical_not(x[0]);
-      return inline_graph(b, *guarded, inputs);
-    });
-  }
-}
-
 Batched cond_batch(Builder& b, Dim n, ValueSpan x, const Mask& batched, const Attrs& attrs) {
   Branches g = branches_of(attrs);
-  Values operands = list(x);
-  Mask inputs(batched.begin() + 1, batched.end());
-  bool by_lane = batched[0] || x[0].rank() > 0;
-  if (by_lane && (has_effect_besides_assert(*g[0]) || has_effect_besides_assert(*g[1])))
-    fail("cond",
-         "expected branches without effects under vmap, where both run for every lane, got one with an effect; "
-         "move it out of the cond",
-         b.where);
-  if (by_lane) {
-    for (size_t i = 0; i < operands.size(); ++i)
-      if (!batched[i]) operands[i] = to_lanes(operands[i], n);
-    if (operands[0].rank() == 1 && (needs_guard(*g[0]) || needs_guard(*g[1]))) {
-      guard_branches(g);
-      operands.insert(operands.begin() + 1, operands[0]);
-      inputs.push_back(true);
-    }
-    inputs.assign(inputs.size(), true);
+  if (batched[0] || x[0].rank() > 0) {
+    if (has_effect_besides_assert(*g[0]) || has_effect_besides_assert(*g[1]))
+      fail("cond",
+           "expected branches without effects under vmap, where each lane takes its own, got one with an effect; "
+           "move it out of the cond",
+           b.where);
+    return all_batched(emit_cond(b, all_to_lanes(x, batched, n), g));
   }
+  Mask inputs(batched.begin() + 1, batched.end());
   std::array<Transformed, 2> t{vmap_graph(g[0], inputs, n), vmap_graph(g[1], inputs, n)};
-  Mask want = by_lane ? Mask(t[0].mask.size(), true) : either(t[0].mask, t[1].mask);
+  Mask want = either(t[0].mask, t[1].mask);
   Branches both;
   for (int k : {0, 1}) both[k] = batch_outputs(t[k], want, n);
-  return {emit_cond(b, operands, both), want};
+  return {emit_cond(b, x, both), want};
 }
 
 }  // namespace

@@ -4,21 +4,6 @@
 
 namespace tn {
 
-/// Calls f on each sub-graph of the node until it returns true.
-static bool any_subgraph(const Node& n, const auto& f) {
-  for (const auto& [name, value] : n.attrs.items())
-    if (const auto* sub = std::get_if<GraphPtr>(&value); sub && f(**sub)) return true;
-  return false;
-}
-
-/// A copy with each sub-graph replaced.
-static Attrs map_subgraphs(const Attrs& attrs, const auto& f) {
-  std::vector<NamedAttr> items(attrs.items().begin(), attrs.items().end());
-  for (auto& [name, value] : items)
-    if (auto* sub = std::get_if<GraphPtr>(&value)) value = f(*sub);
-  return Attrs(std::move(items));
-}
-
 static bool is_assert(const Node& n) {
   static const OpDef& kAssert = op("assert");
   return n.op == &kAssert;

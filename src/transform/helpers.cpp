@@ -41,6 +41,23 @@ std::string derived_key(std::string_view transform, const Mask& a, const Mask& b
 
 // ---------------------------------------------------------------- graphs
 
+bool any_subgraph(const Node& n, bool (*f)(const Graph&)) {
+  for (const auto& [name, value] : n.attrs.items())
+    if (const auto* sub = std::get_if<GraphPtr>(&value); sub && f(**sub)) return true;
+  return false;
+}
+
+Attrs map_subgraphs(const Attrs& attrs, GraphPtr (*f)(const GraphPtr&)) {
+  std::vector<NamedAttr> items(attrs.items().begin(), attrs.items().end());
+  bool any_graph = false;
+  for (auto& [name, value] : items)
+    if (auto* sub = std::get_if<GraphPtr>(&value)) {
+      value = f(*sub);
+      any_graph = true;
+    }
+  return any_graph ? Attrs(std::move(items)) : attrs;
+}
+
 void operands_of(const Graph& g, const Node& n, const Values& env, Values& operands) {
   operands.clear();
   for (u32 v : g.operands(n)) operands.push_back(env[v]);

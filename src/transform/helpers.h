@@ -35,6 +35,10 @@ std::string derived_key(std::string_view transform, const Mask& a, const Mask& b
 
 // ---------------------------------------------------------------- graphs
 
+/// Whether f holds for a sub-graph of the node.
+bool any_subgraph(const Node& n, bool (*f)(const Graph&));
+/// The attributes with each sub-graph replaced.
+Attrs map_subgraphs(const Attrs& attrs, GraphPtr (*f)(const GraphPtr&));
 /// The values of a node's operands.
 void operands_of(const Graph& g, const Node& n, const Values& env, Values& operands);
 Values results_of(const Node& n, const Values& env);
@@ -50,6 +54,8 @@ Type with_leading(Dim n, Type t);
 Value swap_leading(Value x);
 /// The mapped graph with the leading axis on every result of `want`.
 GraphPtr batch_outputs(const Transformed& mapped, const Mask& want, Dim n);
+/// The graph of one lane for all of them: every input and result leads with the axes of the lanes.
+GraphPtr vmap_lanes(const GraphPtr& g, const Shape& lanes);
 /// The graph whose input i is g's input order[i]; every input of g appears once.
 GraphPtr reorder_inputs(const GraphPtr& g, std::span<const u32> order);
 /// The place of each masked item among the masked ones, after `start` others.

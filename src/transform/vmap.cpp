@@ -85,6 +85,12 @@ GraphPtr batch_outputs(const Transformed& t, const Mask& want, Dim n) {
   });
 }
 
+GraphPtr vmap_lanes(const GraphPtr& g, const Shape& lanes) {
+  GraphPtr result = g;
+  for (size_t i = lanes.size(); i-- > 0;) result = vmap_graph_all(result, Mask(g->input_count(), true), lanes[i]);
+  return result;
+}
+
 GraphPtr vmap_graph_all(const GraphPtr& g, const Mask& batched, Dim n) {
   return batch_outputs(vmap_graph(g, batched, n), Mask(g->outputs().size(), true), n);
 }

@@ -1,6 +1,9 @@
 // while: forward mode carries tangents along, and the condition sees primals. Reverse mode needs a bound on the number
 // of steps: the loop becomes a scan of that many, each of them a cond that idles once the condition fails, with an
 // assert behind it, so that a loop past its bound is an error in both directions.
+//
+// Where the condition differs by lane, `lanes` has the axes of the lanes: they lead every operand and result, while
+// both graphs stay those of one lane, and each lane runs its own loop. lanes.h lowers it.
 #include "op/emit.h"
 #include "op/region_rules.h"
 #include "transform/effects.h"
@@ -11,6 +14,7 @@ namespace tn {
 namespace {
 
 const GraphPtr& condition_of(const Attrs& attrs) { return attrs.get<GraphPtr>("cond"); }
+Shape lanes_of(const Attrs& attrs) { return attrs.get("lanes", Shape{}); }
 
 Values while_jvp(Builder& b, ValueSpan x, ValueSpan t, const Attrs& attrs, Values& dy) {
   Loop loop(attrs, x.size());
@@ -18,13 +22,14 @@ Values while_jvp(Builder& b, ValueSpan x, ValueSpan t, const Attrs& attrs, Value
   Transformed j = jvp_graph(loop.body, live);
   while (grow_carries(live, loop.consts, j.mask, loop.carry)) j = jvp_graph(loop.body, live);
   WithTangents in = with_tangents(b, loop, x, t, live);
-  GraphPtr condition = make_graph(types_of(in.operands), [&](Builder& inner, ValueSpan all) {
+  GraphPtr body = body_with_tangents(loop, j, live, in.order);
+  GraphPtr condition = make_graph(body->input_types(), [&](Builder& inner, ValueSpan all) {
     Values primals(x.size());
     for (size_t i = 0; i < all.size(); ++i)
       if (in.order[i] < x.size()) primals[in.order[i]] = all[i];
     return inline_graph(inner, *condition_of(attrs), primals);
   });
-  Attrs both = attrs.with("body", body_with_tangents(loop, j, live, in.order)).with("cond", condition);
+  Attrs both = attrs.with("body", body).with("cond", condition);
   Values all = b.emit(op("while"), in.operands, both.with("consts", static_cast<i64>(in.consts)));
   for (u32 i = 0, k = loop.carry; i < loop.carry; ++i)
     if (live[loop.consts + i]) dy[i] = all[k++];
@@ -32,12 +37,14 @@ Values while_jvp(Builder& b, ValueSpan x, ValueSpan t, const Attrs& attrs, Value
   return all;
 }
 
-/// One step that idles where the condition fails: (consts, carry) -> carry.
+/// One step that idles where the condition fails: (consts, carry) -> carry, each with the lanes' axes.
 GraphPtr guarded_step(const Loop& loop) {
+  Shape lanes = lanes_of(loop.attrs);
+  GraphPtr condition = vmap_lanes(condition_of(loop.attrs), lanes);
   auto types = loop.body->input_types();
   GraphPtr idle = make_graph(types, [&](Builder&, ValueSpan x) { return list(x.subspan(loop.consts)); });
-  return make_graph(types, [&](Builder& b, ValueSpan x) {
-    Values operands = inline_graph(b, *condition_of(loop.attrs), x);
+  return make_graph(condition->input_types(), [&](Builder& b, ValueSpan x) {
+    Values operands = inline_graph(b, *condition, x);
     append(operands, x);
     return b.emit(op("cond"), operands, {{"then", loop.body}, {"else", idle}});
   });
@@ -45,10 +52,11 @@ GraphPtr guarded_step(const Loop& loop) {
 
 /// Fails where the condition still holds after the last step.
 void assert_done(Builder& known, const Loop& loop, ValueSpan x, const SplitResult& s, i64 bound) {
+  GraphPtr condition = vmap_lanes(condition_of(loop.attrs), lanes_of(loop.attrs));
   Values last = list(x.first(loop.consts));
   append(last, s.known);
-  for (size_t i = 0; i < last.size(); ++i) last[i] = or_zeros(known, last[i], loop.body->type(static_cast<u32>(i)));
-  Value more = inline_graph(known, *condition_of(loop.attrs), last)[0];
+  for (size_t i = 0; i < last.size(); ++i) last[i] = or_zeros(known, last[i], condition->type(static_cast<u32>(i)));
+  Value more = inline_graph(known, *condition, last)[0];
   std::string message = "[while] expected at most " + std::to_string(bound) + " steps, got more; raise the bound";
   known.emit(op("assert"), std::vector{logical_not(more)}, {{"message", message}});
 }
@@ -74,38 +82,38 @@ std::optional<SplitResult> while_split(Builder& known, ValueSpan x, const Mask& 
   return s;
 }
 
-/// Where the condition differs by lane the loop runs until no lane wants more, and each step is a cond by lane: a lane
-/// that is done keeps its bits and its derivatives.
 Batched while_batch(Builder& b, Dim n, ValueSpan x, const Mask& given, const Attrs& attrs) {
   Loop loop(attrs, x.size());
+  const GraphPtr& condition = condition_of(attrs);
+  Shape lanes = lanes_of(attrs);
   Mask batched = given;
-  Transformed body = vmap_graph(loop.body, batched, n), condition = vmap_graph(condition_of(attrs), batched, n);
-  while (grow_carries(batched, loop.consts, condition.mask[0] ? Mask(loop.carry, true) : body.mask, loop.carry)) {
-    body = vmap_graph(loop.body, batched, n);
-    condition = vmap_graph(condition_of(attrs), batched, n);
+  Transformed body = vmap_graph(loop.body, batched, n);
+  while (grow_carries(batched, loop.consts, body.mask, loop.carry)) body = vmap_graph(loop.body, batched, n);
+  if (!lanes.empty() || vmap_graph(condition, batched, n).mask[0]) {
+    if (has_effect_besides_assert(*loop.body) || has_effect_besides_assert(*condition))
+      fail("while",
+           "expected a loop without effects under vmap, where each lane runs its own, got one with an effect; "
+           "move it out of the loop",
+           b.where);
+    lanes.insert(lanes.begin(), n);
+    return all_batched(b.emit(op("while"), all_to_lanes(x, given, n), attrs.with("lanes", lanes)));
   }
   Mask want(batched.begin() + loop.consts, batched.end());
   Values operands = list(x);
   for (u32 i = 0; i < operands.size(); ++i)
     if (batched[i] && !given[i]) operands[i] = to_lanes(operands[i], n);
-  GraphPtr step = batch_outputs(body, want, n), go_on = condition.graph;
-  if (condition.mask[0]) {
-    step = vmap_graph_all(guarded_step(loop), batched, n);
-    go_on = make_graph(condition.graph->input_types(), [&](Builder& inner, ValueSpan all) {
-      Value p = inline_graph(inner, *condition.graph, all)[0];
-      return Values{any(p, all_axes(p))};
-    });
-  }
-  return {b.emit(op("while"), operands, attrs.with("body", step).with("cond", go_on)), want};
+  Attrs both = attrs.with("body", batch_outputs(body, want, n)).with("cond", vmap_graph(condition, batched, n).graph);
+  return {b.emit(op("while"), operands, both), want};
 }
 
+/// A lane that is to rest has a condition that never holds.
 Values while_guard(Builder& b, Value lane, ValueSpan x, const Attrs& attrs) {
   GraphPtr inner = guard_graph(condition_of(attrs));
   GraphPtr condition = make_graph(inner->input_types(), [&](Builder& c, ValueSpan all) {
     return Values{logical_and(all[0], inline_graph(c, *inner, all)[0])};
   });
   Attrs guarded = guard_attrs(attrs).with("cond", condition).with("consts", attrs.get<i64>("consts") + 1);
-  Values operands{lane};
+  Values operands{broadcast(lane, lanes_of(attrs), {})};
   append(operands, x);
   return b.emit(op("while"), operands, guarded);
 }

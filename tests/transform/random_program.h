@@ -108,8 +108,9 @@ inline RandomProgram::Vector RandomProgram::apply(const Step& s, const Vector& a
     case 6: return each([&](auto& p, auto& q) { return p - q * s.k; });
     case 7: return each([](auto& p, auto& q) { return p / (q * q + 1); });
     case 8: return each([&](auto& p, auto& q) { return p.value() < q.value() ? p * s.k : sin(q); });
-    case 9: return {a[0] * b[0] + a[1] * b[2], a[0] * b[1] + a[1] * b[3], a[2] * b[0] + a[3] * b[2],
-                    a[2] * b[1] + a[3] * b[3]};
+    case 9:
+      return {a[0] * b[0] + a[1] * b[2], a[0] * b[1] + a[1] * b[3], a[2] * b[0] + a[3] * b[2],
+              a[2] * b[1] + a[3] * b[3]};
     case 10: {
       MultiDual running;
       return each([&](auto& p, auto&) {
