@@ -108,7 +108,6 @@ std::span<const ConverterEntry> index_converters();
 std::span<const ConverterEntry> linear_converters();
 std::span<const ConverterEntry> nn_converters();
 std::span<const ConverterEntry> loss_converters();
-std::span<const ConverterEntry> pool_converters();
 
 /// The converter for op at that opset of the default domain; null when there is none.
 Converter find_converter(std::string_view op, i64 opset);

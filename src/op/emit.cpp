@@ -289,7 +289,8 @@ Value argmax(Value x, i64 axis) {
 
 Value cumsum(Value x, i64 axis, bool reverse) {
   static const OpDef& o = op("cumsum");
-  return x.builder->emit1(o, {x}, {{"axis", axis}, {"reverse", reverse}});
+  if (reverse) return flip(cumsum(flip(x, {axis}), axis), {axis});
+  return x.builder->emit1(o, {x}, {{"axis", axis}});
 }
 
 std::vector<i64> all_axes(Value x) { return axis_range(0, x.rank()); }

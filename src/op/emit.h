@@ -96,6 +96,7 @@ Value all(Value x, const std::vector<i64>& axes);
 /// Sum over the number of elements; NaN when there are none.
 Value mean(Value x, const std::vector<i64>& axes);
 Value argmax(Value x, i64 axis);
+/// `reverse` sums from the last element on.
 Value cumsum(Value x, i64 axis, bool reverse = false);
 /// All axes of x.
 std::vector<i64> all_axes(Value x);

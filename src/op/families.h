@@ -10,11 +10,13 @@ namespace tn {
 std::span<const OpDef> elementwise_ops();
 std::span<const OpDef> function_ops();
 std::span<const OpDef> reduce_ops();
+std::span<const OpDef> order_ops();
 std::span<const OpDef> shape_ops();
 std::span<const OpDef> index_ops();
 std::span<const OpDef> contraction_ops();
 std::span<const OpDef> conv_ops();
-std::span<const OpDef> composite_ops();
+std::span<const OpDef> normalize_ops();
+std::span<const OpDef> activation_ops();
 std::span<const OpDef> random_ops();
 std::span<const OpDef> control_ops();
 std::span<const OpDef> effect_ops();

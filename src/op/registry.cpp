@@ -11,7 +11,9 @@ namespace tn {
 namespace {
 
 using Family = std::span<const OpDef> (*)();
-std::vector<Family> families() { return {elementwise_ops, function_ops, reduce_ops, control_ops}; }
+std::vector<Family> families() {
+  return {elementwise_ops, function_ops, reduce_ops, order_ops, normalize_ops, activation_ops, control_ops};
+}
 
 struct Registry {
   std::vector<const OpDef*> list;
