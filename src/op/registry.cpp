@@ -12,7 +12,17 @@ namespace {
 
 using Family = std::span<const OpDef> (*)();
 std::vector<Family> families() {
-  return {elementwise_ops, function_ops, reduce_ops, order_ops, normalize_ops, activation_ops, control_ops};
+  return {
+      elementwise_ops,  //
+      function_ops,     //
+      reduce_ops,       //
+      order_ops,        //
+      shape_ops,        //
+      part_ops,         //
+      normalize_ops,    //
+      activation_ops,   //
+      control_ops,
+  };
 }
 
 struct Registry {

@@ -36,7 +36,25 @@ void check_axes(std::string_view op, const std::vector<i64>& axes, int rank) {
   }
 }
 
+std::string shape_text(std::span<const Dim> shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + to_string(shape[i]);
+  return text + "]";
+}
+
+void check_extents(std::string_view op, std::span<const Dim> shape) {
+  for (size_t i = 0; i < shape.size(); ++i)
+    if (shape[i].is_constant() && shape[i].value() < 0)
+      fail(op, "expected an extent of at least 0 on axis " + std::to_string(i) + ", got " + shape_text(shape));
+}
+
 // ---------------------------------------------------------------- samples
+
+const std::vector<DType>& every_dtype() {
+  static const std::vector<DType> all{DType::f64, DType::f32, DType::f16, DType::bf16, DType::i64,
+                                      DType::i32, DType::i8,  DType::u32, DType::u8,   DType::boolean};
+  return all;
+}
 
 Sample sample_of(DType dtype, const std::vector<i64>& shape, size_t count, double low, double high,
                  const Attrs& attrs) {

@@ -29,6 +29,11 @@ void check_axis(std::string_view op, i64 axis, int rank);
 /// Axes in range, each once.
 void check_axes(std::string_view op, const std::vector<i64>& axes, int rank);
 
+/// "[2, n]"
+std::string shape_text(std::span<const Dim> shape);
+/// No extent is a negative number.
+void check_extents(std::string_view op, std::span<const Dim> shape);
+
 /// Elementwise: the result has the operands' type.
 template <OpName kOp>
 std::vector<Type> same_type(std::span<const Type> t, const Attrs&) {
@@ -65,6 +70,7 @@ Batched batch_axes(Builder& b, Dim, ValueSpan x, const Mask&, const Attrs& attrs
 
 // ---------------------------------------------------------------- samples
 
+const std::vector<DType>& every_dtype();
 /// `count` operands of one dtype and shape, uniform in [low, high).
 Sample sample_of(DType dtype, const std::vector<i64>& shape, size_t count = 1, double low = -2, double high = 2,
                  const Attrs& attrs = {});
