@@ -127,8 +127,8 @@ class Builder {
   int alloc(std::string name, DType dtype, Shape shape);
 
   // Values.
-  Val constant(double v, DType dtype);
-  Val constant_int(i64 v, DType dtype);
+  Val constant(double v, DType dtype, int rows = 1, int lanes = 1);
+  Val constant_int(i64 v, DType dtype, int rows = 1, int lanes = 1);
   /// v of the dtype of `like`.
   Val number(double v, Val like);
   Val dim(Dim d, DType dtype, int rows = 1, int lanes = 1);

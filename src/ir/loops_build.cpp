@@ -71,18 +71,18 @@ Val Builder::push(Node n, std::span<const Val> operands, std::span<const Dim> in
 
 // ---------------------------------------------------------------- values
 
-Val Builder::constant(double v, DType dtype) {
-  if (!is_float(dtype)) return constant_int(static_cast<i64>(v), dtype);
+Val Builder::constant(double v, DType dtype, int rows, int lanes) {
+  if (!is_float(dtype)) return constant_int(static_cast<i64>(v), dtype, rows, lanes);
   Node n{.kind = Kind::constant};
-  n.tile.dtype = dtype;
+  n.tile = {dtype, rows, lanes};
   n.number = dtype == DType::f32 ? static_cast<double>(static_cast<float>(v)) : v;
   return push(n);
 }
 
-Val Builder::constant_int(i64 v, DType dtype) {
-  if (is_float(dtype)) return constant(static_cast<double>(v), dtype);
+Val Builder::constant_int(i64 v, DType dtype, int rows, int lanes) {
+  if (is_float(dtype)) return constant(static_cast<double>(v), dtype, rows, lanes);
   Node n{.kind = Kind::constant};
-  n.tile.dtype = dtype;
+  n.tile = {dtype, rows, lanes};
   n.whole = v;
   return push(n);
 }
