@@ -13,9 +13,22 @@
 
 namespace tn::onnx {
 
+/// Imports the bodies of If, Loop and Scan.
+class BodyImporter {
+ public:
+  virtual ~BodyImporter() = default;
+  /// Names of the surrounding graph that a body uses, sub-graphs of it included.
+  virtual Strings captured(const GraphDef& body) = 0;
+  /// A value of the surrounding graph.
+  virtual Value outer(const std::string& name) = 0;
+  /// (captured..., the body's inputs of these types...) -> the body's outputs.
+  virtual GraphPtr import_body(const GraphDef& body, const Strings& captured, std::span<const Type> inputs) = 0;
+};
+
 /// Everything an import holds while it runs.
 struct ImportState {
   Builder& builder;
+  BodyImporter& bodies;
   /// Elements of integer values of rank 0 and 1, where they are known, by value id.
   std::unordered_map<u32, Shape> dims;
   /// Contents of graph inputs, given by the caller when a shape must be known; by value id.
@@ -108,6 +121,8 @@ std::span<const ConverterEntry> index_converters();
 std::span<const ConverterEntry> linear_converters();
 std::span<const ConverterEntry> nn_converters();
 std::span<const ConverterEntry> loss_converters();
+std::span<const ConverterEntry> pool_converters();
+std::span<const ConverterEntry> control_converters();
 
 /// The converter for op at that opset of the default domain; null when there is none.
 Converter find_converter(std::string_view op, i64 opset);

@@ -15,21 +15,24 @@ constexpr int kMaxCalls = 100;  // functions within functions
 constexpr size_t kMaxProblems = 50;
 
 using Names = std::unordered_map<std::string, Value>;
+const NodeDef kNoNode;
 
 bool default_domain(const std::string& domain) { return domain.empty() || domain == "ai.onnx"; }
 
-class Importer {
+class Importer : BodyImporter {
  public:
-  Importer(const ModelDef& model, const ImportOptions& options)
-      : model_(model), options_(options), state_{builder_, {}, {}} {}
+  Importer(const ModelDef& model, const ImportOptions& options) : model_(model), options_(options) {}
 
   Network run() {
+    Builder builder;
+    ImportState state{builder, *this, {}, {}};
+    state_ = &state;
     i64 opset = opset_of(model_.opsets);
     check_header(opset);
     Network net;
     Names names;
     inputs(net, names);
-    initializers(names);
+    initializers(model_.graph, names);
     nodes(model_.graph.nodes, names, opset, "", 0);
     Values outputs;
     for (const ValueInfo& o : model_.graph.outputs) {
@@ -41,7 +44,7 @@ class Importer {
       net.outputs.push_back(o.name);
     }
     if (!problems_.empty()) report();
-    net.graph = builder_.build(outputs);
+    net.graph = builder.build(outputs);
     net.metadata = model_.metadata;
     return net;
   }
@@ -118,23 +121,23 @@ class Importer {
       if (initialized.contains(i.name)) continue;  // a default that is never overridden: a weight
       auto type = type_of(i);
       Value v;
-      if (type) v = builder_.input(*type);
+      if (type) v = state_->builder.input(*type);
       if (!names.emplace(i.name, v).second) problem("input '" + i.name + "': expected each name once, got it twice");
       net.inputs.push_back(i.name);
       if (auto given = options_.known_inputs.find(i.name);
           v && given != options_.known_inputs.end() && given->second.dtype == type->dtype())
-        state_.given.emplace(v.id, given->second);
+        state_->given.emplace(v.id, given->second);
     }
   }
 
-  void initializers(Names& names) {
-    for (const TensorValue& t : model_.graph.initializers) {
+  void initializers(const GraphDef& graph, Names& names) {
+    for (const TensorValue& t : graph.initializers) {
       if (options_.keep_backed_inputs && names.contains(t.name)) continue;
       Value v;
       try {
         TensorValue whole = t;
         if (!t.external.empty()) whole.raw = read_external(t, options_.folder);
-        v = builder_.emit1(op("constant"), {}, {{"value", array_of(whole)}, {"name", t.name}});
+        v = state_->builder.emit1(op("constant"), {}, {{"value", array_of(whole)}, {"name", t.name}});
       } catch (const Error& e) { problem(e.what()); }
       if (!names.emplace(t.name, v).second)
         problem("initializer '" + t.name + "': expected each name once, got it twice");
@@ -144,6 +147,8 @@ class Importer {
   // ---------------------------------------------------------------- nodes
 
   void nodes(const std::vector<NodeDef>& list, Names& names, i64 opset, const std::string& path, int depth) {
+    const Names* outside = std::exchange(names_, &names);
+    i64 outside_opset = std::exchange(opset_, opset);
     for (size_t i = 0; i < list.size(); ++i) {
       const NodeDef& n = list[i];
       std::string who = path + "node " + std::to_string(i) + (n.name.empty() ? "" : " '" + n.name + "'") + " (" +
@@ -160,6 +165,8 @@ class Importer {
           problem(who + "expected each value to be made once, got '" + n.outputs[k] + "' twice");
       }
     }
+    names_ = outside;
+    opset_ = outside_opset;
   }
 
   /// Nothing when an operand is missing because of an earlier problem.
@@ -188,7 +195,7 @@ class Importer {
       fail(n.op_type, "expected an operator Tenon imports, got " + (n.domain.empty() ? "" : n.domain + ".") +
                           n.op_type + "; give a plugin that has it, or a model-local function");
     }
-    Call call(state_, n, opset, in);
+    Call call(*state_, n, opset, in);
     Values r = converter(call);
     if (n.outputs.size() > r.size())
       for (size_t k = r.size(); k < n.outputs.size(); ++k)
@@ -222,7 +229,7 @@ class Importer {
         case AttrKind::graph: fail(n.op_type, "expected no graph attribute '" + a.name + "' in a file");
       }
     }
-    return builder_.emit(ours, in, Attrs(std::move(attrs)));
+    return state_->builder.emit(ours, in, Attrs(std::move(attrs)));
   }
 
   // ---------------------------------------------------------------- functions
@@ -277,6 +284,73 @@ class Importer {
     return false;
   }
 
+  // ---------------------------------------------------------------- bodies
+
+  static void used_names(const GraphDef& g, std::vector<std::string>& used) {
+    std::unordered_set<std::string> own;
+    for (const ValueInfo& v : g.inputs) own.insert(v.name);
+    for (const TensorValue& t : g.initializers) own.insert(t.name);
+    for (const NodeDef& n : g.nodes) own.insert(n.outputs.begin(), n.outputs.end());
+    std::vector<std::string> all;
+    for (const NodeDef& n : g.nodes) {
+      all.insert(all.end(), n.inputs.begin(), n.inputs.end());
+      for (const Attribute& a : n.attributes)
+        for (const auto& sub : a.graphs) used_names(*sub, all);
+    }
+    for (const ValueInfo& v : g.outputs) all.push_back(v.name);
+    for (std::string& name : all)
+      if (!own.contains(name)) used.push_back(std::move(name));
+  }
+
+  Strings captured(const GraphDef& body) override {
+    std::vector<std::string> used;
+    used_names(body, used);
+    Strings found;
+    for (const std::string& name : used)
+      if (names_->contains(name) && std::find(found.begin(), found.end(), name) == found.end()) found.push_back(name);
+    return found;
+  }
+
+  Value outer(const std::string& name) override {
+    auto found = names_->find(name);
+    if (found == names_->end() || !found->second)
+      fail("onnx", "expected '" + name + "' in the surrounding graph, got a value with an earlier problem");
+    return found->second;
+  }
+
+  GraphPtr import_body(const GraphDef& body, const Strings& captured_names, std::span<const Type> types) override {
+    if (body.inputs.size() != types.size())
+      fail("onnx",
+           "expected a body of " + std::to_string(types.size()) + " inputs, got " + std::to_string(body.inputs.size()));
+    Builder builder;
+    ImportState inner{builder, *this, {}, {}};
+    Names names;
+    Call outside(*state_, kNoNode, opset_, {});
+    for (const std::string& name : captured_names) {
+      Value from = outer(name), v = builder.input(from.type());
+      if (auto a = outside.known(from)) inner.given.emplace(v.id, *a);
+      if (auto d = outside.find_dims(from)) inner.dims.emplace(v.id, *d);
+      names.emplace(name, v);
+    }
+    for (size_t i = 0; i < types.size(); ++i) names.insert_or_assign(body.inputs[i].name, builder.input(types[i]));
+    ImportState* outer_state = std::exchange(state_, &inner);
+    i64 opset = opset_;
+    initializers(body, names);
+    size_t before = problems_.size();
+    nodes(body.nodes, names, opset, "body '" + body.name + "', ", 0);
+    Values outputs;
+    for (const ValueInfo& o : body.outputs) {
+      auto found = names.find(o.name);
+      if (found != names.end() && found->second)
+        outputs.push_back(found->second);
+      else if (problems_.size() == before)
+        problem("body '" + body.name + "': expected output '" + o.name + "' among its values, got none of that name");
+    }
+    state_ = outer_state;
+    if (problems_.size() != before) fail("onnx", "the body '" + body.name + "' has problems of its own");
+    return builder.build(outputs);
+  }
+
   // ---------------------------------------------------------------- problems
 
   void problem(std::string text) {
@@ -295,8 +369,9 @@ class Importer {
 
   const ModelDef& model_;
   const ImportOptions& options_;
-  Builder builder_;
-  ImportState state_;
+  i64 opset_ = 0;
+  ImportState* state_ = nullptr;
+  const Names* names_ = nullptr;  // of the graph whose nodes are being converted
   std::vector<std::string> problems_;
   std::unordered_set<std::string> absent_;
   bool more_ = false;

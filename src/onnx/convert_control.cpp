@@ -1,0 +1,212 @@
+// If, Loop and Scan. Their bodies see the surrounding graph; what they use of it becomes operands of our ops.
+#include <algorithm>
+
+#include "onnx/convert.h"
+
+namespace tn::onnx {
+
+namespace {
+
+const GraphDef& body_of(Call& c, const char* name) {
+  const Attribute* a = c.attribute(name);
+  if (!a || a->graphs.empty()) c.refuse("a graph in attribute '" + std::string(name) + "'", "none");
+  return *a->graphs[0];
+}
+
+std::vector<Type> types_of(ValueSpan x) {
+  std::vector<Type> r;
+  for (Value v : x) r.push_back(v.type());
+  return r;
+}
+
+Values outer_values(Call& c, const Strings& names) {
+  Values r;
+  for (const std::string& n : names) r.push_back(c.state().bodies.outer(n));
+  return r;
+}
+
+void append(Values& to, ValueSpan more) { to.insert(to.end(), more.begin(), more.end()); }
+
+std::optional<bool> known_bool(Call& c, Value v) {
+  auto a = c.known(v);
+  if (!a || a->size() != 1) return std::nullopt;
+  return a->get_int(0) != 0;
+}
+
+Values if_(Call& c) {
+  BodyImporter& bodies = c.state().bodies;
+  const GraphDef &yes = body_of(c, "then_branch"), &no = body_of(c, "else_branch");
+  if (auto fixed = known_bool(c, c.in(0))) {  // one branch, in place
+    const GraphDef& taken = *fixed ? yes : no;
+    Strings names = bodies.captured(taken);
+    return inline_graph(c.builder(), *bodies.import_body(taken, names, {}), outer_values(c, names));
+  }
+  Strings names = bodies.captured(yes);
+  for (const std::string& n : bodies.captured(no))
+    if (std::find(names.begin(), names.end(), n) == names.end()) names.push_back(n);
+  GraphPtr then = bodies.import_body(yes, names, {}), otherwise = bodies.import_body(no, names, {});
+  if (then->output_types() != otherwise->output_types())
+    c.refuse("branches that give the same types", "different ones", "pad or cast one branch's results");
+  Values x{c.reshape(c.in(0), {})};
+  append(x, outer_values(c, names));
+  return c.emit_all("cond", x, {{"then", then}, {"else", otherwise}});
+}
+
+/// Whether a loop body's condition is what came in (output 0 is input 1, through Identity nodes) or constant true.
+bool keeps_condition(const GraphDef& body) {
+  if (body.outputs.empty() || body.inputs.size() < 2) return false;
+  std::string name = body.outputs[0].name;
+  for (size_t i = body.nodes.size(); i-- > 0;) {
+    const NodeDef& n = body.nodes[i];
+    if (n.outputs.empty() || n.outputs[0] != name) continue;
+    if (n.op_type == "Constant" && n.attributes.size() == 1 && n.attributes[0].kind == Attribute::Kind::tensor) {
+      const auto& raw = n.attributes[0].tensors.at(0).raw;
+      return raw.size() == 1 && raw[0];
+    }
+    if (n.op_type != "Identity" || n.inputs.size() != 1) return false;
+    name = n.inputs[0];
+  }
+  return name == body.inputs[1].name;
+}
+
+Value iteration_numbers(Call& c, Dim count) {
+  return c.emit("iota", {}, {{"shape", Shape{count}}, {"axis", i64{0}}, {"dtype", DType::i64}});
+}
+
+/// A count known at import and a condition that never changes: a scan over the iteration numbers.
+Values counted_loop(Call& c, const GraphDef& body, Dim count, ValueSpan carried) {
+  Strings names = c.state().bodies.captured(body);
+  Values consts = outer_values(c, names), operands = consts;
+  std::vector<Type> types{Type::tensor(DType::i64, {}), Type::tensor(DType::boolean, {})};
+  for (Value v : carried) types.push_back(v.type());
+  GraphPtr g = c.state().bodies.import_body(body, names, types);
+  // (captured, carried, i) -> (carried, scan outputs): our scan's order.
+  std::vector<Type> in = types_of(consts);
+  in.insert(in.end(), types.begin() + 2, types.end());
+  in.push_back(types[0]);
+  GraphPtr step = make_graph(in, [&](Builder& b, ValueSpan x) {
+    Values args(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(consts.size()));
+    Array yes = Array::empty(DType::boolean, {});
+    yes.set_int(0, 1);
+    args.push_back(x.back());
+    args.push_back(b.emit1(op("constant"), {}, {{"value", yes}}));
+    append(args, x.subspan(consts.size(), carried.size()));
+    Values r = inline_graph(b, *g, args);
+    r.erase(r.begin());
+    return r;
+  });
+  append(operands, carried);
+  operands.push_back(iteration_numbers(c, count));
+  return c.emit_all("scan", operands,
+                    {{"body", step},
+                     {"consts", static_cast<i64>(consts.size())},
+                     {"carry", static_cast<i64>(carried.size())},
+                     {"length", Shape{count}}});
+}
+
+/// Without scan outputs: a while over (i, condition, carried).
+Values open_loop(Call& c, const GraphDef& body, ValueSpan carried) {
+  if (body.outputs.size() != carried.size() + 1)
+    c.refuse("a trip count known at import where the loop stacks results", "one that depends on data",
+             "make the count an initializer");
+  Strings names = c.state().bodies.captured(body);
+  Values consts = outer_values(c, names);
+  std::vector<Type> types{Type::tensor(DType::i64, {}), Type::tensor(DType::boolean, {})};
+  for (Value v : carried) types.push_back(v.type());
+  GraphPtr g = c.state().bodies.import_body(body, names, types);
+  bool counted = c.has(0);
+  if (counted) consts.push_back(c.reshape(c.cast(c.in(0), DType::i64), {}));
+  std::vector<Type> in = types_of(consts);
+  in.insert(in.end(), types.begin(), types.end());
+  size_t n = consts.size();
+  GraphPtr condition = make_graph(in, [&](Builder& b, ValueSpan x) {
+    Value go = x[n + 1];
+    if (counted) go = b.emit1(op("logical_and"), {go, b.emit1(op("less"), {x[n], x[n - 1]})});
+    return Values{go};
+  });
+  GraphPtr step = make_graph(in, [&](Builder& b, ValueSpan x) {
+    Values args(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(counted ? n - 1 : n));
+    append(args, x.subspan(n));
+    Array one = Array::empty(DType::i64, {});
+    one.set_int(0, 1);
+    Values r{b.emit1(op("add"), {x[n], b.emit1(op("constant"), {}, {{"value", one}})})};
+    append(r, inline_graph(b, *g, args));
+    return r;
+  });
+  Values operands = consts;
+  operands.push_back(c.scalar(0, DType::i64));
+  operands.push_back(c.has(1) ? c.reshape(c.in(1), {}) : c.scalar(1, DType::boolean));
+  append(operands, carried);
+  Values r = c.emit_all("while", operands, {{"cond", condition}, {"body", step}, {"consts", static_cast<i64>(n)}});
+  return Values(r.begin() + 2, r.end());
+}
+
+Values loop(Call& c) {
+  const GraphDef& body = body_of(c, "body");
+  Values carried(c.inputs().begin() + static_cast<std::ptrdiff_t>(std::min<size_t>(2, c.count())), c.inputs().end());
+  auto count = c.has(0) ? c.find_dims(c.in(0)) : std::nullopt;
+  bool starts = !c.has(1) || known_bool(c, c.in(1)).value_or(false);
+  if (count && count->size() == 1 && starts && keeps_condition(body))
+    return counted_loop(c, body, (*count)[0], carried);
+  return open_loop(c, body, carried);
+}
+
+Values scan(Call& c) {
+  const GraphDef& body = body_of(c, "body");
+  auto n = static_cast<size_t>(c.integer("num_scan_inputs", 0));
+  size_t states = c.count() - n;
+  if (n < 1 || n > c.count() || body.inputs.size() != c.count())
+    c.refuse("num_scan_inputs from 1 to the number of inputs", std::to_string(n));
+  auto lists = [&](const char* name, size_t size) { return c.integers(name, std::vector<i64>(size, 0)); };
+  size_t stacked = body.outputs.size() - std::min(states, body.outputs.size());
+  auto in_axes = lists("scan_input_axes", n), backwards = lists("scan_input_directions", n);
+  auto out_axes = lists("scan_output_axes", stacked), out_backwards = lists("scan_output_directions", stacked);
+  Strings names = c.state().bodies.captured(body);
+  Values operands = outer_values(c, names);
+  size_t consts = operands.size();
+  std::vector<Type> types;
+  auto move_axis = [&](Value v, i64 from, i64 to) {
+    std::vector<i64> order;
+    for (i64 i = 0; i < v.rank(); ++i)
+      if (i != from) order.push_back(i);
+    order.insert(order.begin() + to, from);
+    return c.permute(v, order);
+  };
+  for (size_t i = 0; i < c.count(); ++i) {
+    Value v = c.in(i);
+    if (i >= states) {
+      v = move_axis(v, c.axis(in_axes[i - states], v.rank()), 0);
+      if (backwards[i - states]) v = c.emit("flip", {v}, {{"axes", std::vector<i64>{0}}});
+      types.push_back(v.type().with(v.shape().subspan(1)));
+    } else
+      types.push_back(v.type());
+    operands.push_back(v);
+  }
+  GraphPtr step = c.state().bodies.import_body(body, names, types);
+  Values r = c.emit_all("scan", operands,
+                        {{"body", step},
+                         {"consts", static_cast<i64>(consts)},
+                         {"carry", static_cast<i64>(states)},
+                         {"length", Shape{operands.back().shape()[0]}}});
+  for (size_t i = states; i < r.size(); ++i) {
+    if (out_backwards[i - states]) r[i] = c.emit("flip", {r[i]}, {{"axes", std::vector<i64>{0}}});
+    i64 to = c.axis(out_axes[i - states], r[i].rank());
+    std::vector<i64> order;
+    for (i64 k = 1; k < r[i].rank(); ++k) order.push_back(k);
+    order.insert(order.begin() + to, 0);
+    r[i] = c.permute(r[i], order);
+  }
+  return r;
+}
+
+constexpr ConverterEntry kEntries[] = {
+    {"If", 1, if_},
+    {"Loop", 1, loop},
+    {"Scan", 9, scan},
+};
+
+}  // namespace
+
+std::span<const ConverterEntry> control_converters() { return kEntries; }
+
+}  // namespace tn::onnx
