@@ -16,7 +16,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-std::string json_text(const Network& net) {
+std::string json_text(const NamedGraph& net) {
   const Graph& g = *net.graph;
   ordered_json j;
   auto value = [&](u32 v) { return "%" + std::to_string(v); };
@@ -47,7 +47,7 @@ std::string escaped(std::string_view text) {
 }
 
 /// Layers by depth from the inputs, boxes in a column of each layer, lines from operand to user.
-std::string svg_text(const Network& net) {
+std::string svg_text(const NamedGraph& net) {
   const Graph& g = *net.graph;
   struct Box {
     std::string title, note;
@@ -110,7 +110,7 @@ std::string svg_text(const Network& net) {
   return s + "</svg>\n";
 }
 
-std::string plain_text(const Network& net) {
+std::string plain_text(const NamedGraph& net) {
   std::string s;
   for (size_t i = 0; i < net.inputs.size(); ++i) s += "# input %" + std::to_string(i) + " = " + net.inputs[i] + "\n";
   for (size_t i = 0; i < net.outputs.size(); ++i)
@@ -122,7 +122,7 @@ std::string plain_text(const Network& net) {
 
 void inspect(const InspectOptions& o) {
   for (const std::string& p : o.plugins) load_plugin(p);
-  Network net = onnx::import_file(o.model);
+  NamedGraph net = onnx::import_file(o.model);
   std::string text = o.format == "json" ? json_text(net) : o.format == "svg" ? svg_text(net) : plain_text(net);
   if (o.output.empty())
     std::cout << text << std::flush;

@@ -71,7 +71,7 @@ std::string extents(const Array& a) {
 }
 
 /// Values in the order of the network's inputs; every mismatch is an error that names the input.
-std::vector<Array> arranged(const Network& net, const Given& given) {
+std::vector<Array> arranged(const NamedGraph& net, const Given& given) {
   std::vector<Array> inputs;
   for (size_t i = 0; i < net.inputs.size(); ++i) {
     auto found = given.values.find(net.inputs[i]);
@@ -101,7 +101,7 @@ void run(const RunOptions& o) {
   if (options.folder.empty()) options.folder = ".";
   options.known_inputs = given.values;
   options.keep_backed_inputs = given.all_inputs;
-  Network net = onnx::import_model(model, options);
+  NamedGraph net = onnx::import_model(model, options);
   std::vector<Array> outputs = execute(net.graph, arranged(net, given));
   std::error_code error;
   fs::create_directories(o.outputs, error);

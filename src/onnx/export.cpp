@@ -71,7 +71,7 @@ class Exporter {
  public:
   explicit Exporter(GraphDef& out) : writer_(out) {}
 
-  void run(const Network& net) {
+  void run(const NamedGraph& net) {
     const Graph& g = *net.graph;
     Strings in;
     for (const auto* list : {&net.inputs, &net.outputs})
@@ -139,7 +139,7 @@ class Exporter {
 
 }  // namespace
 
-ModelDef export_model(const Network& net) {
+ModelDef export_model(const NamedGraph& net) {
   if (net.inputs.size() != net.graph->input_count() || net.outputs.size() != net.graph->outputs().size())
     fail("export", "expected a name for each input and output, got " + std::to_string(net.inputs.size()) + " and " +
                        std::to_string(net.outputs.size()));

@@ -3,7 +3,7 @@
 #pragma once
 #include <string>
 
-#include "ir/network.h"
+#include "ir/named_graph.h"
 #include "onnx/model.h"
 
 namespace tn::onnx {
@@ -12,8 +12,8 @@ inline constexpr i64 kExportOpset = 20, kExportIr = 9;
 inline constexpr const char* kOwnDomain = "ai.tenon";
 
 /// The model of a network. Error names the op that has no form in ONNX.
-ModelDef export_model(const Network& network);
+ModelDef export_model(const NamedGraph& network);
 /// Writes it to a file, atomically.
-void export_file(const Network& network, const std::string& path);
+void export_file(const NamedGraph& network, const std::string& path);
 
 }  // namespace tn::onnx

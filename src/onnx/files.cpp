@@ -121,7 +121,7 @@ std::string read_external(const TensorValue& t, const std::string& folder) {
   return bytes;
 }
 
-Network import_file(const std::string& path, ImportOptions options) {
+NamedGraph import_file(const std::string& path, ImportOptions options) {
   ModelDef model = decode_model(read_file(path));
   if (options.folder.empty()) {
     std::string parent = std::filesystem::path(path).parent_path().string();

@@ -23,13 +23,13 @@ class Importer : BodyImporter {
  public:
   Importer(const ModelDef& model, const ImportOptions& options) : model_(model), options_(options) {}
 
-  Network run() {
+  NamedGraph run() {
     Builder builder;
     ImportState state{builder, *this, {}, {}};
     state_ = &state;
     i64 opset = opset_of(model_.opsets);
     check_header(opset);
-    Network net;
+    NamedGraph net;
     Names names;
     inputs(net, names);
     initializers(model_.graph, names);
@@ -113,7 +113,7 @@ class Importer : BodyImporter {
     return r == "min" || r == "max" || r == "r" || r == "l" ? r + "_" : r;
   }
 
-  void inputs(Network& net, Names& names) {
+  void inputs(NamedGraph& net, Names& names) {
     std::unordered_set<std::string> initialized;
     if (!options_.keep_backed_inputs)
       for (const TensorValue& t : model_.graph.initializers) initialized.insert(t.name);
@@ -379,6 +379,6 @@ class Importer : BodyImporter {
 
 }  // namespace
 
-Network import_model(const ModelDef& model, const ImportOptions& options) { return Importer(model, options).run(); }
+NamedGraph import_model(const ModelDef& model, const ImportOptions& options) { return Importer(model, options).run(); }
 
 }  // namespace tn::onnx

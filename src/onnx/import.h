@@ -1,9 +1,9 @@
-// ONNX files in: bytes -> plain structs -> Network.
+// ONNX files in: bytes -> plain structs -> NamedGraph.
 #pragma once
 #include <string>
 #include <unordered_map>
 
-#include "ir/network.h"
+#include "ir/named_graph.h"
 #include "onnx/model.h"
 
 namespace tn::onnx {
@@ -18,9 +18,9 @@ struct ImportOptions {
 };
 
 /// The network of a model; one Error names every problem: node, operator version, expected, found, fix.
-Network import_model(const ModelDef& model, const ImportOptions& options = {});
+NamedGraph import_model(const ModelDef& model, const ImportOptions& options = {});
 /// Reads and imports a file.
-Network import_file(const std::string& path, ImportOptions options = {});
+NamedGraph import_file(const std::string& path, ImportOptions options = {});
 
 /// Bytes to structs and back, through the protobuf library, which is opened on the first call.
 ModelDef decode_model(std::string_view bytes);

@@ -1,4 +1,4 @@
-// Network: a graph with the names its inputs and outputs have for the user; what files hold and plans are built from.
+// A graph with the names its inputs and outputs have for the user; what files hold and plans are built from.
 #pragma once
 #include <string>
 #include <utility>
@@ -8,7 +8,7 @@
 
 namespace tn {
 
-struct Network {
+struct NamedGraph {
   GraphPtr graph;
   std::vector<std::string> inputs, outputs;
   std::vector<std::pair<std::string, std::string>> metadata;
