@@ -167,18 +167,14 @@ Values triangle(Call& c) {
   return {c.map("select", {keep, x, c.scalar(0, x.dtype())})};
 }
 
-/// The first k of a stable sort; greatest first by sorting what is negated (integers by their complement).
+/// The first k of a stable sort.
 Values top_k(Call& c) {
   Value x = c.in(0);
   i64 a = c.axis(c.integer("axis", -1), x.rank());
   Dim k = c.opset() < 10 ? Dim(c.integer("k", 1)) : c.known_dims(1).at(0);
   bool largest = c.integer("largest", 1);
-  auto reversed = [&](Value v) {
-    return is_float(v.dtype()) ? c.emit("neg", {v}) : c.map("sub", {c.scalar(-1, v.dtype()), v});
-  };
-  Values r = c.emit_all("sort", Values{largest ? reversed(x) : x}, {{"axis", a}});
-  Value values = c.slice(r[0], a, 0, k);
-  return {largest ? reversed(values) : values, c.cast(c.slice(r[1], a, 0, k), DType::i64)};
+  Values r = c.emit_all("sort", Values{x}, {{"axis", a}, {"descending", largest}});
+  return {c.slice(r[0], a, 0, k), c.cast(c.slice(r[1], a, 0, k), DType::i64)};
 }
 
 Values reverse_sequence(Call& c) {

@@ -209,6 +209,23 @@ Strings conv(Writer& w, const NodeView& n) {
                   attr("dilations", n.attr<List>("rhs_dilation")), attr("group", n.attr<i64>("groups"))})};
 }
 
+std::vector<Attribute> window_attributes(const NodeView& n) {
+  using List = std::vector<i64>;
+  List pads = n.attr<List>("padding_low");
+  const List& high = n.attr<List>("padding_high");
+  pads.insert(pads.end(), high.begin(), high.end());
+  return {attr("kernel_shape", n.attr<List>("window")), attr("strides", n.attr<List>("strides")), attr("pads", pads),
+          attr("dilations", n.attr<List>("dilation"))};
+}
+
+Strings max_pool(Writer& w, const NodeView& n) { return {w.node("MaxPool", n.in, window_attributes(n))}; }
+
+Strings avg_pool(Writer& w, const NodeView& n) {
+  auto attributes = window_attributes(n);
+  attributes.push_back(attr("count_include_pad", static_cast<i64>(n.attr<bool>("count_include_pad"))));
+  return {w.node("AveragePool", n.in, std::move(attributes))};
+}
+
 struct Entry {
   std::string_view op;
   ExportRule rule;
@@ -220,6 +237,7 @@ constexpr Entry kEntries[] = {
     {"all", reduce_bool<"ReduceMin">},
     {"any", reduce_bool<"ReduceMax">},
     {"argmax", argmax},
+    {"avg_pool", avg_pool},
     {"broadcast", broadcast},
     {"cast", cast},
     {"concat", same_axis<"Concat">},
@@ -252,6 +270,7 @@ constexpr Entry kEntries[] = {
     {"logsumexp", reduce<"ReduceLogSumExp">},
     {"matmul", same<"MatMul">},
     {"max", reduce<"ReduceMax">},
+    {"max_pool", max_pool},
     {"maximum", same<"Max">},
     {"min", reduce<"ReduceMin">},
     {"minimum", same<"Min">},
