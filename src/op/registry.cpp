@@ -19,6 +19,8 @@ std::vector<Family> families() {
       order_ops,        //
       shape_ops,        //
       part_ops,         //
+      index_ops,        //
+      scatter_ops,      //
       normalize_ops,    //
       activation_ops,   //
       control_ops,
