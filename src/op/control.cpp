@@ -294,7 +294,10 @@ Attrs custom_vjp_sample() {
 
 std::vector<Sample> custom_vjp_samples() {
   return {{{floats({3})}, custom_vjp_sample(), {}, 0},
-          {{floats({3})}, custom_vjp_sample().with("results", i64{2}), "expected 1 operands for 'backward', got 2", 0}};
+          {{floats({3})},
+           custom_vjp_sample().with("backward", square("[3]")),
+           "expected 1 operands for 'backward', got 2",
+           0}};
 }
 
 std::vector<Sample> custom_vjp_tangent_samples() {

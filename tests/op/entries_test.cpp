@@ -1,0 +1,109 @@
+// Tests made from every op's entry: what the type rule says against what the oracle gives, expected errors with their
+// text, sizes as symbols, and text that parses back.
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "backend/ref/ref.h"
+#include "harness.h"
+
+namespace tn::test {
+
+class Entry : public testing::TestWithParam<const OpDef*> {
+ protected:
+  const OpDef& op() const { return *GetParam(); }
+};
+
+TEST_P(Entry, ResultsHaveTheirTypes) {
+  for (const Sample& s : good_samples(op())) {
+    SCOPED_TRACE(describe(op(), s));
+    GraphPtr g = call_graph(op(), s);
+    verify(*g);
+    std::vector<Array> y = ref_run(g, make_operands(s));
+    ASSERT_EQ(y.size(), g->outputs().size());
+  }
+}
+
+TEST_P(Entry, BadCallsSayWhatIsWrong) {
+  for (const Sample& s : op().samples()) {
+    if (s.error.empty()) continue;
+    SCOPED_TRACE(describe(op(), s));
+    try {
+      call_graph(op(), s);
+      FAIL() << "expected an error with '" << s.error << "'";
+    } catch (const Error& e) {
+      std::string text = e.what();
+      EXPECT_NE(text.find(s.error), std::string::npos) << text << "\nshould hold: " << s.error;
+      EXPECT_EQ(text.rfind("[" + std::string(op().name) + "]", 0), 0u) << text;
+    }
+  }
+}
+
+TEST_P(Entry, PrintsAndParsesBack) {
+  for (const Sample& s : good_samples(op())) {
+    SCOPED_TRACE(describe(op(), s));
+    GraphPtr g = call_graph(op(), s);
+    std::string text = to_string(*g);
+    GraphPtr back = parse_graph(text);
+    EXPECT_EQ(to_string(*back), text);
+    EXPECT_EQ(back, g) << text;
+  }
+}
+
+/// Every extent over 1 becomes a symbol, equal ones the same, in types and in attributes that are dims.
+struct Symbols {
+  std::map<i64, Dim> of;
+  DimEnv env;
+  Dim symbol(i64 extent) {
+    auto [at, made] = of.try_emplace(extent, Dim::symbol("n" + std::to_string(extent)));
+    if (made) env.set(at->second, extent);
+    return at->second;
+  }
+  Type type(Type t) {
+    Shape shape;
+    for (Dim d : t.shape()) shape.push_back(d.value() > 1 ? symbol(d.value()) : d);
+    return t.with(shape);
+  }
+  Attrs attrs(const Attrs& a) {
+    std::vector<NamedAttr> items(a.items().begin(), a.items().end());
+    for (auto& [key, value] : items)
+      if (auto* shape = std::get_if<Shape>(&value))
+        for (Dim& d : *shape)
+          if (d.is_constant() && of.contains(d.value())) d = of[d.value()];
+    return Attrs(std::move(items));
+  }
+};
+
+static bool holds_graph(const Attrs& attrs) {
+  for (const auto& [key, value] : attrs.items())
+    if (std::holds_alternative<GraphPtr>(value)) return true;
+  return false;
+}
+
+TEST_P(Entry, SizesMayBeSymbols) {
+  int checked = 0, wanted = 0;
+  for (const Sample& s : good_samples(op())) {
+    SCOPED_TRACE(describe(op(), s));
+    Symbols symbols;
+    std::vector<Type> types;
+    for (Type t : types_of(s)) types.push_back(symbols.type(t));
+    if (symbols.of.empty() || holds_graph(s.attrs)) continue;  // a graph's own types state its sizes
+    ++wanted;
+    GraphPtr g, concrete = call_graph(op(), s);
+    try {
+      g = call_graph(op(), types, symbols.attrs(s.attrs));
+    } catch (const Error&) { continue; }  // an attribute may depend on the very size
+    ++checked;
+    std::vector<Array> x = make_operands(s), want = ref_run(concrete, x), got = ref_run(g, x);
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_EQ(difference_of(got[i], want[i], {}), "");
+    EXPECT_EQ(parse_graph(to_string(*g)), g) << to_string(*g);
+  }
+  EXPECT_TRUE(checked || !wanted) << "no sample works with symbolic sizes";
+}
+
+static std::string name_of(const testing::TestParamInfo<const OpDef*>& info) { return std::string(info.param->name); }
+static std::vector<const OpDef*> list() { return {all_ops().begin(), all_ops().end()}; }
+INSTANTIATE_TEST_SUITE_P(Ops, Entry, testing::ValuesIn(list()), name_of);
+
+}  // namespace tn::test
