@@ -9,8 +9,6 @@ namespace tn::onnx {
 
 namespace {
 
-Shape shape_of(Value v) { return Shape(v.shape().begin(), v.shape().end()); }
-
 struct Pooling {
   std::vector<i64> kernel;
   Windows windows;

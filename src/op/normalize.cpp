@@ -122,9 +122,19 @@ Values moments_expand(Builder& b, ValueSpan x, const Attrs& a) {
   return {cast(add(first, m), x[0].dtype()), cast(variance, x[0].dtype())};
 }
 
+/// The mean by a product with a number, which is linear in x.
+Value linear_mean(Value x, const std::vector<i64>& axes) {
+  Dim count = 1;
+  for (i64 axis : axes) count = count * x.shape()[static_cast<size_t>(axis)];
+  Value s = sum(x, axes);
+  Value share = count.is_constant() ? constant(*x.builder, 1 / static_cast<double>(count.value()), x.dtype())
+                                    : div(1, dim_value(*x.builder, count, x.dtype()));
+  return mul(s, broadcast(share, shape_of(s), {}));
+}
+
 Values moments_tangent(Builder&, ValueSpan x, ValueSpan y, ValueSpan t, const Attrs& a) {
   Value d = sub(x[0], along(y[0], x[0], axes_of(a)));
-  return {mean(t[0], axes_of(a)), mul(mean(mul(d, t[0]), axes_of(a)), 2)};
+  return {linear_mean(t[0], axes_of(a)), mul(linear_mean(mul(d, t[0]), axes_of(a)), 2)};
 }
 
 void check_vector(std::string_view op_name, std::string_view operand, Type t, Type x, int axis) {
