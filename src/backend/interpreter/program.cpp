@@ -206,7 +206,10 @@ class ProgramBuilder {
     if (i.arg_count && i.kind != Kind::carry && i.kind != Kind::result) s.a = at(k_.operands(i)[0]);
     switch (i.kind) {
       case Kind::map:
-        if (i.op != ScalarOp::bitcast) map(n, s);
+        if (i.op == ScalarOp::bitcast)
+          at(n) = at(k_.operands(i)[0]);  // a constant's place was not known before
+        else
+          map(n, s);
         break;
       case Kind::reduce:
       case Kind::scan:
