@@ -21,6 +21,7 @@ std::vector<Family> families() {
       part_ops,         //
       index_ops,        //
       scatter_ops,      //
+      contraction_ops,  //
       normalize_ops,    //
       activation_ops,   //
       control_ops,
