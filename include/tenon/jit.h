@@ -17,6 +17,7 @@ struct JitEntry {
   std::vector<Tensor> constants;          // further inputs: arrays and literals found while tracing
   std::vector<u32> inputs;                // leaves that are defined
   std::vector<u32> state;                 // leaves that are rebound
+  std::vector<bool> state_defined;        // to a tensor
   std::vector<bool> results;              // leaves of the result that are defined
   std::vector<double> numbers;            // floating members of the arguments, fixed in this trace
   std::shared_ptr<const void> prototype;  // the result without tensors
@@ -30,7 +31,7 @@ class JitCache {
   ~JitCache();
   std::shared_ptr<const JitEntry> find(const Leaves& arguments) const;
   std::shared_ptr<JitEntry> close(Trace&, LeafSpan results);
-  void keep(const Leaves& arguments, std::shared_ptr<const JitEntry> entry);
+  void keep(const Leaves& arguments, std::shared_ptr<JitEntry> entry);
   /// Adds types of the tensors to the key.
   static void seal(Leaves& arguments, const void* types);
   static void run(const JitEntry& entry, LeafSpan arguments, LeafSpan results);
@@ -62,7 +63,7 @@ class Jit {
     walk(f_, given);
     (walk(args, given), ...);
     detail::JitCache::seal(given, &detail::kTypesTag<R, detail::Given<A>...>);
-    auto entry = cache_->find(given);
+    std::shared_ptr<const detail::JitEntry> entry = cache_->find(given);
     if (!entry) entry = trace<R, detail::Given<A>...>(given, args...);
     if constexpr (!std::is_void_v<R>) {
       R result = *static_cast<const R*>(entry->prototype.get());
@@ -85,7 +86,7 @@ class Jit {
   static constexpr auto invoke = [](auto& f, auto&... x) { return f(x...); };
 
   template <class R, class... A>
-  std::shared_ptr<const detail::JitEntry> trace(const Leaves& given, A&... args) {
+  std::shared_ptr<detail::JitEntry> trace(const Leaves& given, A&... args) {
     detail::Call<F, A...> call(f_, args...);
     detail::Trace trace("jit", {.captures = false}, where_);
     trace.enter(call.leaves());

@@ -13,7 +13,7 @@ Tensor sub(Arg a, Arg b);
 Tensor mul(Arg a, Arg b);
 /// True division of floating operands.
 Tensor div(Arg a, Arg b);
-/// Rounds toward minus infinity; integer division by zero is an error when it runs.
+/// Rounds toward minus infinity; integer division by zero gives 0.
 Tensor floor_divide(Arg a, Arg b);
 /// a - b * floor_divide(a, b): the sign of b.
 Tensor remainder(Arg a, Arg b);
@@ -100,6 +100,11 @@ Tensor min(Arg x, const Reduce& options = {});
 Tensor mean(Arg x, const Reduce& options = {});
 Tensor any(Arg x, const Reduce& options = {});
 Tensor logsumexp(Arg x, const Reduce& options = {});
+struct Moments {
+  Tensor mean, variance;
+};
+/// Mean and biased variance in one pass; the axes are dropped.
+Moments moments(Arg x, const Axes& axis = {});
 struct Variance {
   Axes axis = {};
   bool keepdims = false;
@@ -187,6 +192,7 @@ struct Pair {
   i64 rows = 0, columns = 0;
   constexpr Pair(std::integral auto both) : rows(both), columns(both) {}
   constexpr Pair(i64 r, i64 c) : rows(r), columns(c) {}
+  auto fields() { return std::tie(rows, columns); }
 };
 struct Conv2d {
   Pair stride = 1;

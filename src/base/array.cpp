@@ -50,9 +50,9 @@ struct BlockAllocator : BlockAllocatorBase {
 }  // namespace
 
 struct Storage::Access : Storage {
-  Access(std::byte* const* data, size_t bytes) : Storage(*data, bytes, nullptr) {}
+  Access(std::byte* const* data, size_t bytes) : Storage(*data, bytes, true, nullptr) {}
   Access(void* data, size_t bytes, std::shared_ptr<void> owner)
-      : Storage(static_cast<std::byte*>(data), bytes, std::move(owner)) {}
+      : Storage(static_cast<std::byte*>(data), bytes, false, std::move(owner)) {}
 };
 
 std::shared_ptr<Storage> Storage::allocate(size_t bytes) {

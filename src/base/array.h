@@ -27,6 +27,8 @@ class Storage {
 
   std::byte* data() const { return data_; }
   size_t bytes() const { return bytes_; }
+  /// False for borrowed memory, which must not be written.
+  bool owned() const { return owned_; }
   /// Bytes of all live owned storages, and the most there were.
   static size_t live_bytes();
   static size_t peak_bytes();
@@ -34,10 +36,11 @@ class Storage {
 
  private:
   struct Access;
-  Storage(std::byte* data, size_t bytes, std::shared_ptr<void> owner)
-      : data_(data), bytes_(bytes), owner_(std::move(owner)) {}
+  Storage(std::byte* data, size_t bytes, bool owned, std::shared_ptr<void> owner)
+      : data_(data), bytes_(bytes), owned_(owned), owner_(std::move(owner)) {}
   std::byte* data_;
   size_t bytes_;
+  bool owned_;
   std::shared_ptr<void> owner_;
 };
 using StoragePtr = std::shared_ptr<Storage>;

@@ -1,0 +1,113 @@
+// Elementwise operations: each is one recorded node, or a short composition.
+#include <cmath>
+
+#include "tensor/helpers.h"
+
+namespace tn {
+
+Tensor add(Arg a, Arg b) { return elementwise(the<"add">(), {&a, &b}); }
+Tensor sub(Arg a, Arg b) { return elementwise(the<"sub">(), {&a, &b}); }
+Tensor mul(Arg a, Arg b) { return elementwise(the<"mul">(), {&a, &b}); }
+Tensor div(Arg a, Arg b) { return elementwise(the<"div">(), {&a, &b}); }
+Tensor floor_divide(Arg a, Arg b) { return elementwise(the<"floor_divide">(), {&a, &b}); }
+Tensor remainder(Arg a, Arg b) { return elementwise(the<"remainder">(), {&a, &b}); }
+Tensor maximum(Arg a, Arg b) { return elementwise(the<"maximum">(), {&a, &b}); }
+Tensor minimum(Arg a, Arg b) { return elementwise(the<"minimum">(), {&a, &b}); }
+Tensor equal(Arg a, Arg b) { return elementwise(the<"equal">(), {&a, &b}); }
+Tensor not_equal(Arg a, Arg b) { return elementwise(the<"not_equal">(), {&a, &b}); }
+Tensor less(Arg a, Arg b) { return elementwise(the<"less">(), {&a, &b}); }
+Tensor less_equal(Arg a, Arg b) { return elementwise(the<"less_equal">(), {&a, &b}); }
+Tensor greater(Arg a, Arg b) { return elementwise(the<"greater">(), {&a, &b}); }
+Tensor greater_equal(Arg a, Arg b) { return elementwise(the<"greater_equal">(), {&a, &b}); }
+Tensor logical_and(Arg a, Arg b) { return elementwise(the<"logical_and">(), {&a, &b}); }
+Tensor logical_or(Arg a, Arg b) { return elementwise(the<"logical_or">(), {&a, &b}); }
+
+Tensor logical_not(Arg x) { return elementwise(the<"logical_not">(), {&x}); }
+Tensor neg(Arg x) { return elementwise(the<"neg">(), {&x}); }
+Tensor exp(Arg x) { return elementwise(the<"exp">(), {&x}); }
+Tensor log(Arg x) { return elementwise(the<"log">(), {&x}); }
+Tensor log1p(Arg x) { return elementwise(the<"log1p">(), {&x}); }
+Tensor expm1(Arg x) { return elementwise(the<"expm1">(), {&x}); }
+Tensor sin(Arg x) { return elementwise(the<"sin">(), {&x}); }
+Tensor cos(Arg x) { return elementwise(the<"cos">(), {&x}); }
+Tensor tanh(Arg x) { return elementwise(the<"tanh">(), {&x}); }
+Tensor sigmoid(Arg x) { return elementwise(the<"sigmoid">(), {&x}); }
+Tensor erf(Arg x) { return elementwise(the<"erf">(), {&x}); }
+Tensor sqrt(Arg x) { return elementwise(the<"sqrt">(), {&x}); }
+Tensor rsqrt(Arg x) { return elementwise(the<"rsqrt">(), {&x}); }
+Tensor abs(Arg x) { return elementwise(the<"abs">(), {&x}); }
+Tensor sign(Arg x) { return elementwise(the<"sign">(), {&x}); }
+Tensor floor(Arg x) { return elementwise(the<"floor">(), {&x}); }
+Tensor stop_gradient(Arg x) { return elementwise(the<"stop_gradient">(), {&x}); }
+
+Tensor operator+(Arg a, Arg b) { return add(a, b); }
+Tensor operator-(Arg a, Arg b) { return sub(a, b); }
+Tensor operator*(Arg a, Arg b) { return mul(a, b); }
+Tensor operator/(Arg a, Arg b) { return div(a, b); }
+Tensor operator%(Arg a, Arg b) { return remainder(a, b); }
+Tensor operator==(Arg a, Arg b) { return equal(a, b); }
+Tensor operator!=(Arg a, Arg b) { return not_equal(a, b); }
+Tensor operator<(Arg a, Arg b) { return less(a, b); }
+Tensor operator<=(Arg a, Arg b) { return less_equal(a, b); }
+Tensor operator>(Arg a, Arg b) { return greater(a, b); }
+Tensor operator>=(Arg a, Arg b) { return greater_equal(a, b); }
+Tensor operator&&(Arg a, Arg b) { return logical_and(a, b); }
+Tensor operator||(Arg a, Arg b) { return logical_or(a, b); }
+Tensor operator-(Arg a) { return neg(a); }
+Tensor operator!(Arg a) { return logical_not(a); }
+
+Tensor& Tensor::operator+=(Arg other) { return *this = add(Arg(*this, other.where), other); }
+Tensor& Tensor::operator-=(Arg other) { return *this = sub(Arg(*this, other.where), other); }
+Tensor& Tensor::operator*=(Arg other) { return *this = mul(Arg(*this, other.where), other); }
+Tensor& Tensor::operator/=(Arg other) { return *this = div(Arg(*this, other.where), other); }
+
+/// The tensor of an operand, a number in f32.
+static Tensor floating(const Arg& x) {
+  return x.is_tensor() ? x.tensor()
+                       : tensor_of(x, x.kind() == Arg::Kind::integer ? DType::f32 : default_dtype(x.kind()));
+}
+
+Tensor pow(Arg a, Arg b) {
+  if (b.kind() != Arg::Kind::integer || !a.is_tensor()) return elementwise(the<"pow">(), {&a, &b});
+  DType dtype = node_of(a.tensor(), "pow", a.where)->type.dtype();
+  if (dtype == DType::boolean) return elementwise(the<"pow">(), {&a, &b});
+  return binary(the<"pow">(), a.tensor(), fixed(static_cast<double>(b.integer()), dtype, b.where), a.where);
+}
+
+Tensor ceil(Arg x) { return neg(Arg(floor(Arg(neg(x), x.where)), x.where)); }
+Tensor square(Arg x) { return mul(x, x); }
+
+Tensor reciprocal(Arg x) {
+  Tensor t = floating(x);
+  return binary(the<"div">(), fixed(1, node_of(t, "reciprocal", x.where)->type.dtype(), x.where), t, x.where);
+}
+
+Tensor clip(Arg x, Arg low, Arg high) {
+  Tensor above = maximum(x, low);
+  return minimum(Arg(above, x.where), high);
+}
+
+Tensor isnan(Arg x) { return not_equal(x, x); }
+
+Tensor isfinite(Arg x) {
+  Tensor t = tensor_of(x);
+  DType dtype = node_of(t, "isfinite", x.where)->type.dtype();
+  if (!is_float(dtype)) return binary(the<"equal">(), t, t, x.where);
+  return binary(the<"less">(), abs(Arg(t, x.where)), fixed(INFINITY, dtype, x.where), x.where);
+}
+
+Tensor where(Arg condition, Arg a, Arg b) {
+  auto [x, y] = alike("where", a, b);
+  Arg first(x, condition.where), second(y, condition.where);
+  return elementwise(the<"select">(), {&condition, &first, &second});
+}
+
+Tensor cast(Arg x, DType dtype) {
+  Tensor t = tensor_of(x);
+  if (node_of(t, "cast", x.where)->type.dtype() == dtype) return t;
+  return apply1(the<"cast">(), {t}, {{"dtype", dtype}}, x.where);
+}
+
+Tensor Tensor::astype(DType dtype, Location at) const { return cast(Arg(*this, at), dtype); }
+
+}  // namespace tn

@@ -1,0 +1,133 @@
+// Reductions with options: axes are normalised, dropped by the op, and put back where they are kept.
+#include "tensor/helpers.h"
+
+namespace tn {
+
+namespace {
+
+/// The shape with the reduced axes of extent 1.
+Shape kept_shape(Type type, const std::vector<i64>& axes) {
+  Shape shape(type.shape().begin(), type.shape().end());
+  for (i64 a : axes) shape[static_cast<size_t>(a)] = 1;
+  return shape;
+}
+
+Tensor keep(const Tensor& reduced, Type before, const std::vector<i64>& axes, bool keepdims, const Location& where) {
+  return keepdims ? reshaped(reduced, kept_shape(before, axes), where) : reduced;
+}
+
+Tensor reduce(const OpDef& op, const Arg& x, const Reduce& options) {
+  Tensor t = tensor_of(x);
+  Type type = node_of(t, op.name, x.where)->type;
+  std::vector<i64> axes = normal_axes(op.name, options.axis, type, x.where);
+  return keep(apply1(op, {t}, {{"axes", axes}}, x.where), type, axes, options.keepdims, x.where);
+}
+
+/// How many elements one result is made of.
+Tensor count_of(Type type, const std::vector<i64>& axes, const Location& where) {
+  Dim n = 1;
+  for (i64 a : axes) n = n * type.dim(static_cast<int>(a));
+  if (n.is_constant()) return fixed(static_cast<double>(n.value()), type.dtype(), where);
+  Tensor size = apply1(the<"dims">(), std::span<const Tensor>(), {{"value", Shape{n}}}, where);
+  return reshaped(apply1(the<"cast">(), {size}, {{"dtype", type.dtype()}}, where), {}, where);
+}
+
+void check_floating(std::string_view op, Type type, const Location& where) {
+  if (!is_float(type.dtype())) fail(op, "expected a floating tensor, got " + to_string(type) + "; use cast", where);
+}
+
+}  // namespace
+
+Tensor sum(Arg x, const Reduce& options) { return reduce(the<"sum">(), x, options); }
+Tensor prod(Arg x, const Reduce& options) { return reduce(the<"prod">(), x, options); }
+Tensor max(Arg x, const Reduce& options) { return reduce(the<"max">(), x, options); }
+Tensor min(Arg x, const Reduce& options) { return reduce(the<"min">(), x, options); }
+Tensor any(Arg x, const Reduce& options) { return reduce(the<"any">(), x, options); }
+Tensor logsumexp(Arg x, const Reduce& options) { return reduce(the<"logsumexp">(), x, options); }
+Tensor All::operator()(Arg x, const Reduce& options) const { return reduce(the<"all">(), x, options); }
+
+Tensor mean(Arg x, const Reduce& options) {
+  Tensor t = tensor_of(x);
+  Type type = node_of(t, "mean", x.where)->type;
+  check_floating("mean", type, x.where);
+  std::vector<i64> axes = normal_axes("mean", options.axis, type, x.where);
+  Tensor total = apply1(the<"sum">(), {t}, {{"axes", axes}}, x.where);
+  Tensor result = binary(the<"div">(), total, count_of(type, axes, x.where), x.where);
+  return keep(result, type, axes, options.keepdims, x.where);
+}
+
+Moments moments(Arg x, const Axes& axis) {
+  Tensor t = tensor_of(x);
+  Type type = node_of(t, "moments", x.where)->type;
+  std::vector<Tensor> both =
+      apply(the<"moments">(), std::span(&t, 1), {{"axes", normal_axes("moments", axis, type, x.where)}}, x.where);
+  return {both[0], both[1]};
+}
+
+Tensor var(Arg x, const Variance& options) {
+  Tensor t = tensor_of(x);
+  Type type = node_of(t, "var", x.where)->type;
+  check_floating("var", type, x.where);
+  std::vector<i64> axes = normal_axes("var", options.axis, type, x.where);
+  Tensor result = apply(the<"moments">(), std::span(&t, 1), {{"axes", axes}}, x.where)[1];
+  if (options.correction) {
+    Tensor n = count_of(type, axes, x.where);
+    Tensor less =
+        binary(the<"sub">(), n, fixed(static_cast<double>(options.correction), type.dtype(), x.where), x.where);
+    result = binary(the<"mul">(), result, binary(the<"div">(), n, less, x.where), x.where);
+  }
+  return keep(result, type, axes, options.keepdims, x.where);
+}
+
+Tensor stddev(Arg x, const Variance& options) { return sqrt(Arg(var(x, options), x.where)); }
+
+static Tensor arg_reduce(const OpDef& op, const Arg& x, Tensor t, const ArgReduce& options) {
+  Type type = t.node()->type;
+  if (options.axis.all) {
+    Tensor flat = reshaped(t, {type.size()}, x.where);
+    Tensor result = apply1(op, {flat}, {{"axis", i64{0}}}, x.where);
+    return options.keepdims ? reshaped(result, Shape(static_cast<size_t>(type.rank()), Dim(1)), x.where) : result;
+  }
+  std::vector<i64> axes = normal_axes(op.name, options.axis, type, x.where);
+  if (axes.size() != 1)
+    fail(op.name, "expected one axis or none, got " + std::to_string(axes.size()) + "; reshape first", x.where);
+  return keep(apply1(op, {t}, {{"axis", axes[0]}}, x.where), type, axes, options.keepdims, x.where);
+}
+
+Tensor argmax(Arg x, const ArgReduce& options) {
+  Tensor t = tensor_of(x);
+  node_of(t, "argmax", x.where);
+  return arg_reduce(the<"argmax">(), x, t, options);
+}
+
+Tensor argmin(Arg x, const ArgReduce& options) {
+  Tensor t = tensor_of(x);
+  DType dtype = node_of(t, "argmin", x.where)->type.dtype();
+  // The greatest of what is turned upside down; -1 - x does it for integers without overflow.
+  Tensor turned = is_float(dtype) ? neg(Arg(t, x.where))
+                                  : binary(the<"sub">(),
+                                           fixed(is_signed(dtype)     ? -1
+                                                 : dtype == DType::u8 ? 255.0
+                                                                      : 4294967295.0,
+                                                 dtype, x.where),
+                                           t, x.where);
+  return arg_reduce(the<"argmax">(), x, turned, options);
+}
+
+Tensor cumsum(Arg x, const AxisOption& options) {
+  Tensor t = tensor_of(x);
+  i64 axis = normal_axis("cumsum", options.axis, node_of(t, "cumsum", x.where)->type, x.where);
+  return apply1(the<"cumsum">(), {t}, {{"axis", axis}}, x.where);
+}
+
+Sorted sort(Arg x, const Sort& options) {
+  Tensor t = tensor_of(x);
+  i64 axis = normal_axis("sort", options.axis, node_of(t, "sort", x.where)->type, x.where);
+  std::vector<Tensor> both =
+      apply(the<"sort">(), std::span(&t, 1), {{"axis", axis}, {"descending", options.descending}}, x.where);
+  return {both[0], both[1]};
+}
+
+Tensor argsort(Arg x, const Sort& options) { return sort(x, options).indices; }
+
+}  // namespace tn

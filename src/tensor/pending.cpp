@@ -1,0 +1,254 @@
+#include "tensor/pending.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "tensor/evaluate.h"
+#include "tensor/trace.h"
+
+namespace tn {
+
+namespace {
+
+std::atomic<i64> alive_nodes{0};
+
+/// Freed nodes of one thread, for its next ones.
+struct Pool {
+  std::vector<void*> free;
+  Pool() { usable() = true; }
+  ~Pool() {
+    usable() = false;
+    for (void* p : free) ::operator delete(p);
+  }
+  static bool& usable() {
+    thread_local bool flag = false;
+    return flag;
+  }
+};
+
+Pool& pool() {
+  thread_local Pool p;
+  return p;
+}
+
+constexpr size_t kMostPooled = 4096;
+
+Pending* make() {
+  alive_nodes.fetch_add(1, std::memory_order_relaxed);
+  auto& free = pool().free;
+  void* memory;
+  if (free.empty()) {
+    memory = ::operator new(sizeof(Pending));
+  } else {
+    memory = free.back();
+    free.pop_back();
+  }
+  return new (memory) Pending;
+}
+
+void destroy(Pending* p) {
+  p->~Pending();
+  alive_nodes.fetch_sub(1, std::memory_order_relaxed);
+  if (Pool::usable() && pool().free.size() < kMostPooled)
+    pool().free.push_back(p);
+  else
+    ::operator delete(p);
+}
+
+/// A get takes itself off its source's list, so that the source's run neither computes nor writes it.
+void unlist(Pending* p) {
+  Pending* source = p->few[0];
+  if (source->state.load(std::memory_order_acquire) == State::done) return;
+  std::lock_guard lock(nodes_mutex());
+  if (source->gets) source->gets[p->result] = nullptr;
+}
+
+/// Frees what the node owns, its operands aside.
+void drop_contents(Pending* p) {
+  if (p->is(kGet) && p->operand_count) unlist(p);
+  if (p->state.load(std::memory_order_acquire) == State::failed)
+    delete p->error;
+  else
+    delete p->value;
+  if (!p->type) delete[] p->gets;
+}
+
+}  // namespace
+
+i64 live_nodes() { return alive_nodes.load(std::memory_order_relaxed); }
+
+void release(Pending* first) {
+  if (first->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  thread_local std::vector<Pending*> work;
+  bool outermost = work.empty();
+  work.push_back(first);
+  if (!outermost) return;  // a release within a release: the loop below comes to it
+  for (size_t k = 0; k < work.size(); ++k) {
+    Pending* p = work[k];
+    drop_contents(p);
+    auto drop = [](Pending* q) {
+      if (q->references.fetch_sub(1, std::memory_order_acq_rel) == 1) work.push_back(q);
+    };
+    for (u32 i = 0; i < p->operand_count; ++i) drop(p->operands()[i]);
+    if (p->operand_count > 2) delete[] p->many;
+    if (p->type && p->gradient) drop(p->gradient);
+    destroy(p);
+    if (k >= 4096) {
+      work.erase(work.begin(), work.begin() + static_cast<std::ptrdiff_t>(k) + 1);
+      k = static_cast<size_t>(-1);
+    }
+  }
+  work.clear();
+}
+
+Pending* new_node(Type type, const Location& where) {
+  Pending* p = make();
+  p->type = type;
+  p->where = where;
+  return p;
+}
+
+Pending* new_value(Array value, const Location& where) {
+  std::array<Dim, 8> dims;
+  size_t rank = value.shape.size();
+  Type type;
+  if (rank <= dims.size()) {
+    for (size_t i = 0; i < rank; ++i) dims[i] = value.shape[i];
+    type = Type::tensor(value.dtype, std::span(dims.data(), rank));
+  } else {
+    type = Type::tensor(value.dtype, Shape(value.shape.begin(), value.shape.end()));
+  }
+  Pending* p = new_node(type, where);
+  p->value = new Array(std::move(value));
+  p->state.store(State::done, std::memory_order_release);
+  if (inside_trace()) p->flags = kConstant;
+  return p;
+}
+
+DType default_dtype(Arg::Kind kind) {
+  if (kind == Arg::Kind::floating) return DType::f32;
+  return kind == Arg::Kind::boolean ? DType::boolean : DType::i64;
+}
+
+static bool fits(i64 value, DType dtype) {
+  switch (dtype) {
+    case DType::i32: return value >= std::numeric_limits<i32>::min() && value <= std::numeric_limits<i32>::max();
+    case DType::i8: return value >= -128 && value <= 127;
+    case DType::u32: return value >= 0 && value <= i64{std::numeric_limits<u32>::max()};
+    case DType::u8: return value >= 0 && value <= 255;
+    default: return true;
+  }
+}
+
+static Type scalar_type(DType dtype) {
+  static const std::array<Type, kDTypeCount> types = [] {
+    std::array<Type, kDTypeCount> made;
+    for (int d = 0; d < kDTypeCount; ++d) made[static_cast<size_t>(d)] = Type::tensor(static_cast<DType>(d), {});
+    return made;
+  }();
+  return types[static_cast<size_t>(dtype)];
+}
+
+Pending* new_literal(const Arg& number, DType dtype) {
+  bool integral = is_integer(dtype);
+  if (integral && !fits(number.integer(), dtype))
+    fail("tensor",
+         "expected a number that fits " + std::string(name(dtype)) + ", got " + std::to_string(number.integer()),
+         number.where);
+  Pending* p = make();
+  p->type = scalar_type(dtype);
+  p->flags = kLiteral | kConstant;
+  p->where = number.where;
+  if (is_float(dtype))
+    p->floating = number.floating();
+  else
+    p->integer = number.integer();
+  return p;
+}
+
+Array literal_array(const Pending* p) {
+  Array a = Array::empty(p->type.dtype(), {});
+  if (is_float(a.dtype))
+    a.set(0, p->floating);
+  else
+    a.set_int(0, p->integer);
+  return a;
+}
+
+/// Runs operands at the end of a chain that is long enough, so that chains stay short.
+static void shorten(std::span<Pending* const> operands, const Location& where) {
+  for (Pending* p : operands)
+    if (p->depth.load(std::memory_order_relaxed) >= kGreatestDepth) evaluate({&p, 1}, where);
+}
+
+Pending* new_operation(const OpDef& op, std::span<Pending* const> operands, Type type, Attrs attrs,
+                       const Location& where) {
+  u32 depth = 0;
+  u64 level = 0;
+  u8 constant = kConstant, no_value = 0;
+  for (Pending* c : operands) {
+    depth = std::max(depth, c->depth.load(std::memory_order_relaxed));
+    level = std::max(level, c->level);
+    constant &= c->flags;
+    no_value |= c->flags & kNoValue;
+  }
+  if (depth >= kGreatestDepth && !no_value && !open_level(level)) {
+    shorten(operands, where);
+    depth = 0;
+  }
+  Pending* p = make();
+  p->op = &op;
+  p->type = type;
+  p->attrs = std::move(attrs);
+  p->where = where;
+  p->operand_count = static_cast<u32>(operands.size());
+  p->depth.store(depth + 1, std::memory_order_relaxed);
+  p->level = level;
+  p->flags = no_value;
+  if (constant && inside_trace()) p->flags |= kConstant;
+  Pending** to = p->few;
+  if (operands.size() > 2) to = p->many = new Pending*[operands.size()];
+  for (size_t i = 0; i < operands.size(); ++i) {
+    retain(operands[i]);
+    to[i] = operands[i];
+  }
+  return p;
+}
+
+std::vector<Pending*> new_gets(Pending* node, std::span<const Type> types) {
+  std::vector<Pending*> made;
+  made.reserve(types.size());
+  for (u32 k = 0; k < types.size(); ++k) {
+    Pending* p = make();
+    p->op = node->op;
+    p->type = types[k];
+    p->where = node->where;
+    p->flags = static_cast<u8>(kGet | (node->flags & (kConstant | kNoValue)));
+    p->result = static_cast<u16>(k);
+    p->operand_count = 1;
+    p->few[0] = node;
+    retain(node);
+    p->level = node->level;
+    p->depth.store(node->depth.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    made.push_back(p);
+  }
+  node->result = static_cast<u16>(types.size());
+  node->gets = new Pending*[types.size()];
+  std::copy(made.begin(), made.end(), node->gets);
+  return made;
+}
+
+Pending* resolve(Pending* p) {
+  while (p->is(kLeaf) && p->operand_count && p->state.load(std::memory_order_acquire) != State::done) p = p->few[0];
+  return p;
+}
+
+Pending* node_of(const Tensor& x, std::string_view op, const Location& where) {
+  if (!x.defined()) fail(op, "expected a tensor, got one without a value", where);
+  return x.node();
+}
+
+}  // namespace tn
