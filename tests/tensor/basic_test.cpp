@@ -1,0 +1,94 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tenon/tenon.h"
+#include "tensor/pending.h"
+
+namespace tn {
+
+TEST(Tensor, ArithmeticWithNumbersAndBroadcasting) {
+  Tensor a = tensor({1.0, 2.0, 3.0});
+  EXPECT_EQ((a * 2.0 + 1).to_vector(), (std::vector<double>{3, 5, 7}));
+  Tensor m = tensor({{1.0}, {10.0}});
+  Tensor s = m + a;
+  EXPECT_EQ(s.size(0), 2);
+  EXPECT_EQ(s.to_vector(), (std::vector<double>{2, 3, 4, 11, 12, 13}));
+  EXPECT_EQ(sum(s, {.axis = 1}).to_vector(), (std::vector<double>{9, 36}));
+  EXPECT_EQ(sum(s, {.axis = 1, .keepdims = true}).rank(), 2);
+  EXPECT_FLOAT_EQ(mean(s).item<float>(), 7.5f);
+}
+
+TEST(Tensor, DtypesArePromotedWithinAKind) {
+  Tensor x = tensor({1.0f}, DType::f32), y = tensor({2.0}, DType::f64), i = tensor({3});
+  EXPECT_EQ((x + y).dtype(), DType::f64);
+  EXPECT_EQ(i.dtype(), DType::i64);
+  EXPECT_EQ((i + 1).dtype(), DType::i64);
+  EXPECT_THROW(x + i, Error);
+  EXPECT_THROW(i * 0.5, Error);
+}
+
+TEST(Tensor, ErrorsNameOperandsAxisAndLine) {
+  Tensor a = tensor({1.0, 2.0}), b = tensor({1.0, 2.0, 3.0});
+  try {
+    a + b;
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_STREQ(e.what(),
+                 "[add] expected shapes that broadcast, got f32[2] and f32[3], which differ on axis 0 (2 and 3); reshape "
+                 "one of them (basic_test.cpp:42)");
+  }
+}
+
+struct Layer {
+  Tensor w, b;
+};
+struct Mlp {
+  std::vector<Layer> layers;
+};
+
+Tensor forward(const Mlp& m, const Tensor& x) {
+  Tensor h = x;
+  for (size_t i = 0; i < m.layers.size(); ++i) {
+    h = matmul(h, m.layers[i].w) + m.layers[i].b;
+    if (i + 1 < m.layers.size()) h = tanh(h);
+  }
+  return h;
+}
+
+Tensor loss(const Mlp& m, const Tensor& x, const Tensor& y) { return mean(square(forward(m, x) - y)); }
+
+TEST(Grad, MlpAgreesWithFiniteDifferences) {
+  auto ramp = [](const Shape& shape, double scale) {
+    Tensor t = cast(arange(product(shape)), DType::f64);
+    return sin(reshape(t, shape) * scale);
+  };
+  Mlp m{{{ramp({3, 4}, 0.7), ramp({4}, 0.3)}, {ramp({4, 2}, 1.1), ramp({2}, 0.5)}}};
+  Tensor x = ramp({5, 3}, 1.3), y = ramp({5, 2}, 0.9);
+  auto [l, g] = value_and_grad(loss)(m, x, y);
+  double h = 1e-6;
+  for (size_t k = 0; k < 2; ++k) {
+    auto values = m.layers[k].w.to_vector(), got = g.layers[k].w.to_vector();
+    for (size_t i = 0; i < values.size(); ++i) {
+      auto at = [&](double d) {
+        Mlp n = m;
+        auto v = values;
+        v[i] += d;
+        n.layers[k].w = tensor(v, Shape(m.layers[k].w.shape().begin(), m.layers[k].w.shape().end()));
+        return loss(n, x, y).item();
+      };
+      EXPECT_NEAR(got[i], (at(h) - at(-h)) / (2 * h), 1e-8);
+    }
+  }
+  auto step = jit([](Mlp& model, const Tensor& input, const Tensor& target) {
+    auto [value, gradient] = value_and_grad(loss)(model, input, target);
+    model = tree_map([](const Tensor& p, const Tensor& d) { return p - d * 0.1; }, model, gradient);
+    return value;
+  });
+  double before = l.item(), after = 0;
+  for (int i = 0; i < 20; ++i) after = step(m, x, y).item();
+  EXPECT_LT(after, before * 0.8);
+  EXPECT_EQ(step.traces(), 1u);
+}
+
+}  // namespace tn
