@@ -164,8 +164,11 @@ Tensor tile(Arg x, const std::vector<i64>& times);
 
 // ---------------------------------------------------------------- indexing
 
-/// x with rows of `axis` chosen by integer indices of any shape, which takes the axis's place. Negative indices count
-/// from the end; others outside are clamped.
+/// x with the elements at an index (as in `x(...)`) set to, or increased by, a value that broadcasts to them.
+Tensor set_at(const Tensor& x, std::initializer_list<Index> at, Arg value);
+Tensor add_at(const Tensor& x, std::initializer_list<Index> at, Arg value);
+/// x with rows of `axis` chosen by integer indices of any shape, which takes the axis's place. Indices outside are
+/// clamped; in `x(...)` negative ones count from the end.
 Tensor gather(Arg x, Arg indices, i64 axis = 0);
 /// x with rows of `axis` set to (or increased by) updates; of equal indices the last one is set, all are added.
 Tensor scatter(Arg x, Arg indices, Arg updates, i64 axis = 0);

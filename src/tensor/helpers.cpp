@@ -34,6 +34,13 @@ Tensor fixed(double value, DType dtype, const Location& where) {
   return handle(p);
 }
 
+Tensor extent(Dim n, DType dtype, const Location& where) {
+  if (n.is_constant()) return fixed(static_cast<double>(n.value()), dtype, where);
+  Tensor size = apply1(the<"dims">(), std::span<const Tensor>(), {{"value", Shape{n}}}, where);
+  if (dtype != DType::i64) size = apply1(the<"cast">(), {size}, {{"dtype", dtype}}, where);
+  return reshaped(size, {}, where);
+}
+
 std::pair<Tensor, Tensor> alike(std::string_view op, const Arg& a, const Arg& b) {
   auto number = [&](const Arg& x, DType dtype) {
     bool ok = x.kind() == Arg::Kind::boolean   ? dtype == DType::boolean

@@ -14,6 +14,8 @@ i64 normal_axis(std::string_view op, i64 axis, Type type, const Location& where)
 std::vector<i64> normal_axes(std::string_view op, const Axes& axes, Type type, const Location& where);
 /// A number that is part of the program.
 Tensor fixed(double value, DType dtype, const Location& where);
+/// A size as a scalar, symbolic or not.
+Tensor extent(Dim n, DType dtype, const Location& where);
 /// Both as tensors of one dtype.
 std::pair<Tensor, Tensor> alike(std::string_view op, const Arg& a, const Arg& b);
 Tensor binary(const OpDef& op, const Tensor& a, const Tensor& b, const Location& where);

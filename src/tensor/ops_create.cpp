@@ -48,9 +48,7 @@ Tensor arange(Dim start, Dim stop, i64 step, Location at) {
   Tensor x = ramp({n}, 0, DType::i64, at);
   if (step != 1) x = binary(the<"mul">(), x, fixed(static_cast<double>(step), DType::i64, at), at);
   if (start == Dim(0)) return x;
-  if (start.is_constant())
-    return binary(the<"add">(), x, fixed(static_cast<double>(start.value()), DType::i64, at), at);
-  return binary(the<"add">(), x, apply1(the<"dims">(), std::span<const Tensor>(), {{"value", Shape{start}}}, at), at);
+  return binary(the<"add">(), x, extent(start, DType::i64, at), at);
 }
 
 Tensor linspace(double start, double stop, i64 count, DType dtype, Location at) {

@@ -27,9 +27,7 @@ Tensor reduce(const OpDef& op, const Arg& x, const Reduce& options) {
 Tensor count_of(Type type, const std::vector<i64>& axes, const Location& where) {
   Dim n = 1;
   for (i64 a : axes) n = n * type.dim(static_cast<int>(a));
-  if (n.is_constant()) return fixed(static_cast<double>(n.value()), type.dtype(), where);
-  Tensor size = apply1(the<"dims">(), std::span<const Tensor>(), {{"value", Shape{n}}}, where);
-  return reshaped(apply1(the<"cast">(), {size}, {{"dtype", type.dtype()}}, where), {}, where);
+  return extent(n, type.dtype(), where);
 }
 
 void check_floating(std::string_view op, Type type, const Location& where) {
