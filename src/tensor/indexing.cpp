@@ -128,10 +128,7 @@ Tensor from_front(const Tensor& index, Dim extent, const Location& where) {
   DType d = index.dtype();
   if (!is_signed(d) || index.node()->is(kFixed)) return cast(Arg(index, where), DType::i64);
   Tensor i = cast(Arg(index, where), DType::i64);
-  Tensor n =
-      extent.is_constant()
-          ? fixed(static_cast<double>(extent.value()), DType::i64, where)
-          : reshaped(apply1(the<"dims">(), std::span<const Tensor>(), {{"value", Shape{extent}}}, where), {}, where);
+  Tensor size = tn::extent(extent, DType::i64, where);
   Tensor negative = binary(the<"less">(), i, fixed(0, DType::i64, where), where);
   return tn::where(Arg(negative, where), Arg(binary(the<"add">(), i, size, where), where), Arg(i, where));
 }
