@@ -114,7 +114,10 @@ Batched attention_batch(Builder& b, Dim n, ValueSpan x, const Mask& batched, con
 
 // ---------------------------------------------------------------- samples
 
-std::vector<Sample> activation_samples() { return float_samples(1, -3, 3); }
+std::vector<Sample> activation_samples() {
+  return joined({float_samples(1, -3, 3),
+                 {failing({values_of(DType::i32, {1})}, "expected a floating dtype for operand 'x', got i32[1]")}});
+}
 
 std::vector<Sample> gelu_samples() {
   std::vector<Sample> r = activation_samples();
@@ -140,6 +143,7 @@ std::vector<Sample> attention_samples() {
   }
   r.push_back(attention_sample(DType::f64, {}, 3, 4, 2, {{"scale", 0.25}}));
   r.push_back(attention_sample(DType::f32, {2}, 70, 133, 16, causal));
+  r.push_back(attention_sample(DType::f32, {}, 33, 17, 8));
   r.push_back(attention_sample(DType::f32, {0}, 3, 4, 2));
   for (DType d : {DType::f64, DType::f32}) {
     Sample s = attention_sample(d, {2}, 3, 4, 2);

@@ -193,39 +193,39 @@ Values expand_custom_vjp_tangent(Builder&, ValueSpan, const Attrs&) {
 
 // ---------------------------------------------------------------- samples
 
-SampleOperand floats(std::vector<i64> shape) { return {DType::f32, std::move(shape), -2, 2, {}}; }
+SampleOperand floats(std::vector<i64> shape) { return {DType::f64, std::move(shape), -2, 2, {}}; }
 SampleOperand flags(std::vector<i64> shape, std::vector<double> values) {
   return {DType::boolean, std::move(shape), 0, 2, std::move(values)};
 }
 
 GraphPtr sine() {
-  return parse_graph(R"(graph(%0: f32[3]) {
-    %1: f32[3] = sin(%0)
-    %2: f32[3] = mul(%1, %0)
+  return parse_graph(R"(graph(%0: f64[3]) {
+    %1: f64[3] = sin(%0)
+    %2: f64[3] = mul(%1, %0)
     return %2 })");
 }
 GraphPtr square(const std::string& shape) {
-  return parse_graph("graph(%0: f32" + shape + ") { %1: f32" + shape + " = mul(%0, %0) return %1 }");
+  return parse_graph("graph(%0: f64" + shape + ") { %1: f64" + shape + " = mul(%0, %0) return %1 }");
 }
-GraphPtr identity(const std::string& shape) { return parse_graph("graph(%0: f32" + shape + ") { return %0 }"); }
+GraphPtr identity(const std::string& shape) { return parse_graph("graph(%0: f64" + shape + ") { return %0 }"); }
 /// carry * const + sin(x), and the carry as it came.
 GraphPtr scan_body() {
-  return parse_graph(R"(graph(%0: f32[3], %1: f32[3], %2: f32[3]) {
-    %3: f32[3] = mul(%1, %0)
-    %4: f32[3] = sin(%2)
-    %5: f32[3] = add(%3, %4)
+  return parse_graph(R"(graph(%0: f64[3], %1: f64[3], %2: f64[3]) {
+    %3: f64[3] = mul(%1, %0)
+    %4: f64[3] = sin(%2)
+    %5: f64[3] = add(%3, %4)
     return %5, %1 })");
 }
 /// Halves a counter and moves the rest along it.
 GraphPtr while_body() {
-  return parse_graph(R"(graph(%0: f32[], %1: f32[], %2: f32[]) {
-    %3: f32[] = add(%1, %0)
-    %4: f32[] = mul(%2, %0)
+  return parse_graph(R"(graph(%0: f64[], %1: f64[], %2: f64[]) {
+    %3: f64[] = add(%1, %0)
+    %4: f64[] = mul(%2, %0)
     return %3, %4 })");
 }
 GraphPtr below_four() {
-  return parse_graph(R"(graph(%0: f32[], %1: f32[], %2: f32[]) {
-    %3: f32[] = constant() {value=array f32[] {4}}
+  return parse_graph(R"(graph(%0: f64[], %1: f64[], %2: f64[]) {
+    %3: f64[] = constant() {value=array f64[] {4}}
     %4: bool[] = less(%1, %3)
     return %4 })");
 }
@@ -233,7 +233,7 @@ GraphPtr below_four() {
 std::vector<Sample> call_samples() {
   return {{{floats({3})}, {{"body", sine()}}, {}, 0},
           {{floats({3})}, {{"body", sine()}, {"remat", true}}, {}, 0},
-          {{floats({2})}, {{"body", sine()}}, "expected operand 0 of 'body' to be f32[3], got f32[2]", 0}};
+          {{floats({2})}, {{"body", sine()}}, "expected operand 0 of 'body' to be f64[3], got f64[2]", 0}};
 }
 
 std::vector<Sample> cond_samples() {
@@ -241,8 +241,8 @@ std::vector<Sample> cond_samples() {
   return {{{flags({}, {1}), floats({3})}, one, {}, 0},
           {{flags({}, {0}), floats({3})}, one, {}, 0},
           {{flags({2}, {1, 0}), floats({2, 3})}, one, {}, 0},
-          {{flags({2}, {1, 0}), floats({3})}, one, "expected operand 0 of 'then' to be f32[2, 3], got f32[3]", 0},
-          {{floats({}), floats({3})}, one, "expected a bool tensor for operand 'predicate', got f32[]", 0}};
+          {{flags({2}, {1, 0}), floats({3})}, one, "expected operand 0 of 'then' to be f64[2, 3], got f64[3]", 0},
+          {{floats({}), floats({3})}, one, "expected a bool tensor for operand 'predicate', got f64[]", 0}};
 }
 
 Attrs scan_sample(i64 length, bool reverse) {
@@ -257,11 +257,11 @@ std::vector<Sample> scan_samples() {
   return {{{floats({3}), floats({3}), floats({4, 3})}, scan_sample(4, false), {}, 0},
           {{floats({3}), floats({3}), floats({4, 3})}, scan_sample(4, true), {}, 0},
           {{floats({3}), floats({3}), floats({0, 3})}, scan_sample(0, false), {}, 0},
-          {{floats({3}), floats({3}), floats({5, 3})}, scan_sample(4, false), "to be f32[4, 3], got f32[5, 3]", 0}};
+          {{floats({3}), floats({3}), floats({5, 3})}, scan_sample(4, false), "to be f64[4, 3], got f64[5, 3]", 0}};
 }
 
 std::vector<Sample> while_samples() {
-  SampleOperand step{DType::f32, {}, 0.75, 1.5, {}};
+  SampleOperand step{DType::f64, {}, 0.75, 1.5, {}};
   Attrs bounded{{"cond", below_four()}, {"body", while_body()}, {"consts", i64{1}}, {"bound", i64{9}}};
   return {{{step, floats({}), floats({})}, bounded, {}, 0},
           {{step, floats({})}, bounded, "expected 3 operands for 'cond', got 2", 0}};
@@ -270,10 +270,10 @@ std::vector<Sample> while_samples() {
 std::vector<Sample> barrier_samples() { return {{{floats({3}), flags({2}, {1, 0})}, {}, {}, 0}}; }
 
 std::vector<Sample> custom_jvp_samples() {
-  GraphPtr tangent = parse_graph(R"(graph(%0: f32[3], %1: f32[3]) {
-    %2: f32[3] = mul(%0, %0)
-    %3: f32[3] = add(%0, %0)
-    %4: f32[3] = mul(%3, %1)
+  GraphPtr tangent = parse_graph(R"(graph(%0: f64[3], %1: f64[3]) {
+    %2: f64[3] = mul(%0, %0)
+    %3: f64[3] = add(%0, %0)
+    %4: f64[3] = mul(%3, %1)
     return %2, %4 })");
   return {{{floats({3})}, {{"primal", square("[3]")}, {"tangent", tangent}}, {}, 0},
           {{floats({3})},
@@ -284,10 +284,10 @@ std::vector<Sample> custom_jvp_samples() {
 
 /// x * x, keeping x; 2 x times the cotangent.
 Attrs custom_vjp_sample() {
-  GraphPtr forward = parse_graph("graph(%0: f32[3]) { %1: f32[3] = mul(%0, %0) return %1, %0 }");
-  GraphPtr backward = parse_graph(R"(graph(%0: f32[3], %1: f32[3]) {
-    %2: f32[3] = add(%0, %0)
-    %3: f32[3] = mul(%2, %1)
+  GraphPtr forward = parse_graph("graph(%0: f64[3]) { %1: f64[3] = mul(%0, %0) return %1, %0 }");
+  GraphPtr backward = parse_graph(R"(graph(%0: f64[3], %1: f64[3]) {
+    %2: f64[3] = add(%0, %0)
+    %3: f64[3] = mul(%2, %1)
     return %3 })");
   return {{"forward", forward}, {"backward", backward}, {"results", i64{1}}};
 }
@@ -302,7 +302,7 @@ std::vector<Sample> custom_vjp_samples() {
 
 std::vector<Sample> custom_vjp_tangent_samples() {
   Attrs attrs{{"backward", custom_vjp_sample().get<GraphPtr>("backward")}, {"residuals", i64{1}}};
-  return {{{floats({3}), floats({2})}, attrs, "expected operand 0 of 'tangents' to be f32[3], got f32[2]", 0}};
+  return {{{floats({3}), floats({2})}, attrs, "expected operand 0 of 'tangents' to be f64[3], got f64[2]", 0}};
 }
 
 // ---------------------------------------------------------------- table

@@ -49,7 +49,13 @@ OpDef arithmetic(std::string_view doc, Grad grad, Scalar lower, RefScalar ref, O
 
 template <OpName kOp>
 OpDef comparison(std::string_view doc, Scalar lower, RefScalar ref, Operands accepts = Operands::numeric) {
-  Samples samples = [] { return joined({float_samples(2, -2, 2), integer_samples(2)}); };
+  Samples samples = [] {
+    bool bools = op(kOp).signature.operands[0].accepts == Operands::any;
+    return joined({float_samples(2, -2, 2),
+                   integer_samples(2),
+                   bools ? bool_samples(2) : std::vector<Sample>{},
+                   {failing({values_of(DType::f32, {1}), values_of(DType::f32, {1, 2})}, "which differ on axis 0")}});
+  };
   return {kOp, 1,      doc,    {{{"a", accepts}, {"b", accepts}}, {}}, bool_type<kOp>, Zero{}, Elementwise{}, lower,
           ref, Pure{}, samples};
 }
@@ -65,8 +71,9 @@ OpDef logic(std::string_view doc, size_t count, Scalar lower, RefScalar ref) {
 template <OpName kOp>
 OpDef unary(std::string_view doc, Grad grad, Scalar lower, RefScalar ref, Operands accepts = Operands::numeric) {
   Samples samples = [] {
-    bool integers = op(kOp).signature.operands[0].accepts == Operands::numeric;
-    return joined({float_samples(1, -3, 3), integers ? integer_samples(1) : std::vector<Sample>{}});
+    Operands kind = op(kOp).signature.operands[0].accepts;
+    return joined({float_samples(1, -3, 3), kind != Operands::floating ? integer_samples(1) : std::vector<Sample>{},
+                   kind == Operands::any ? bool_samples(1) : std::vector<Sample>{}});
   };
   return {kOp, 1, doc, {{{"x", accepts}}, {}}, same_type<kOp>, grad, Elementwise{}, lower, ref, Pure{}, samples};
 }
@@ -278,16 +285,17 @@ Value passed(ValueSpan, Value cotangent, int, const Attrs&, std::span<const Type
 
 std::vector<OpDef> arithmetic_entries() {
   return {
-      arithmetic<"add">("a + b.", Linear{3, passed}, Scalar{mapped<ScalarOp::add>},
+      arithmetic<"add">("The sum a + b.", Linear{3, passed}, Scalar{mapped<ScalarOp::add>},
                         RefScalar{[](Doubles x, const Attrs&) { return x[0] + x[1]; },
                                   [](Ints x, const Attrs&) { return wrapped(bits_of(x[0]) + bits_of(x[1])); }}),
       arithmetic<"sub">(
-          "a - b.",
+          "The difference a - b.",
           Linear{3, [](ValueSpan, Value ct, int i, const Attrs&, std::span<const Type>) { return i ? neg(ct) : ct; }},
           Scalar{mapped<ScalarOp::sub>},
           RefScalar{[](Doubles x, const Attrs&) { return x[0] - x[1]; },
                     [](Ints x, const Attrs&) { return wrapped(bits_of(x[0]) - bits_of(x[1])); }}),
-      arithmetic<"mul">("a * b.", Bilinear{[](ValueSpan x, Value ct, int i, const Attrs&, std::span<const Type>) {
+      arithmetic<"mul">("The product a * b.",
+                        Bilinear{[](ValueSpan x, Value ct, int i, const Attrs&, std::span<const Type>) {
                           return i ? mul(x[0], ct) : mul(ct, x[1]);
                         }},
                         Scalar{mapped<ScalarOp::mul>},

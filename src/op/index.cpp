@@ -393,6 +393,8 @@ std::vector<Sample> one_hot_samples() {
     r.push_back({{values_of(DType::i64, {0, 3, 16, 17, -1})}, {{"size", i64{17}}, {"dtype", d}}, {}, 0});
   r.push_back({{{DType::u8, {2, 3}, 0, 5, {}}}, {{"size", i64{5}}, {"dtype", DType::f32}}, {}, 0});
   r.push_back({{{DType::i32, {}, 0, 0, {2}}}, {{"size", i64{3}}, {"dtype", DType::f32}}, {}, 0});
+  for (const std::vector<i64>& shape : {std::vector<i64>{33}, {0, 2}})
+    r.push_back({{{DType::i64, shape, 0, 5, {}}}, {{"size", i64{5}}, {"dtype", DType::f32}}, {}, 0});
   r.push_back({{{DType::i64, {2}, 0, 5, {}}}, {{"size", i64{0}}, {"dtype", DType::f32}}, {}, 0});
   r.push_back(failing({values_of(DType::i64, {0})}, "expected a size of at least 0",
                       {{"size", i64{-1}}, {"dtype", DType::f32}}));

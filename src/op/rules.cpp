@@ -124,7 +124,12 @@ std::vector<Sample> integer_samples(size_t count) {
   return r;
 }
 
-std::vector<Sample> bool_samples(size_t count) { return {of_specials(DType::boolean, count, {0, 1})}; }
+std::vector<Sample> bool_samples(size_t count) {
+  std::vector<Sample> r{of_specials(DType::boolean, count, {0, 1})};
+  for (const std::vector<i64>& shape : {std::vector<i64>{}, {0, 3}, {17}, {33}})
+    r.push_back(sample_of(DType::boolean, shape, count, 0, 2));
+  return r;
+}
 
 std::vector<Sample> joined(std::initializer_list<std::vector<Sample>> parts) {
   std::vector<Sample> r;
