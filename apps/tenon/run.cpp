@@ -3,6 +3,7 @@
 #include <map>
 #include <unordered_set>
 
+#include "base/file.h"
 #include "commands.h"
 #include "engine/plugin.h"
 #include "onnx/import.h"
@@ -94,7 +95,7 @@ std::vector<Array> arranged(const NamedGraph& net, const Given& given) {
 void run(const RunOptions& o) {
   set_budget(o.timeout_seconds, o.memory_gib);
   for (const std::string& p : o.plugins) load_plugin(p);
-  onnx::ModelDef model = onnx::decode_model(read_bytes(o.model));
+  onnx::ModelDef model = onnx::decode_model(read_file("run", o.model));
   Given given = read_inputs(model, o.inputs);
   onnx::ImportOptions options;
   options.folder = fs::path(o.model).parent_path().string();

@@ -8,11 +8,6 @@
 
 namespace tn::app {
 
-/// The bytes of a file; Error naming it.
-std::string read_bytes(const std::string& path);
-/// Writes a file so that it appears whole or not at all.
-void write_bytes(const std::string& path, const std::string& bytes);
-
 /// `/` in a value's name is `_` in its file's.
 std::string file_name(std::string name);
 

@@ -8,8 +8,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "base/file.h"
 #include "base/library.h"
 #include "onnx/codec/codec.h"
+#include "onnx/export.h"
 #include "onnx/import.h"
 #include "tenon/error.h"
 
@@ -31,19 +33,6 @@ const Codec& codec() {
     return c;
   }();
   return *opened;
-}
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) fail("onnx", "expected a readable file, got '" + path + "', which cannot be opened");
-  std::string bytes;
-  in.seekg(0, std::ios::end);
-  auto size = in.tellg();
-  in.seekg(0);
-  if (size < 0) fail("onnx", "expected a regular file, got '" + path + "'");
-  bytes.resize(static_cast<size_t>(size));
-  if (!in.read(bytes.data(), size)) fail("onnx", "'" + path + "' cannot be read to its end");
-  return bytes;
 }
 
 /// An external-data number: digits only.
@@ -121,8 +110,12 @@ std::string read_external(const TensorValue& t, const std::string& folder) {
   return bytes;
 }
 
+void export_file(const NamedGraph& network, const std::string& path) {
+  write_file("onnx", path, encode_model(export_model(network)));
+}
+
 NamedGraph import_file(const std::string& path, ImportOptions options) {
-  ModelDef model = decode_model(read_file(path));
+  ModelDef model = decode_model(read_file("onnx", path));
   if (options.folder.empty()) {
     std::string parent = std::filesystem::path(path).parent_path().string();
     options.folder = parent.empty() ? "." : parent;

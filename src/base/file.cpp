@@ -1,0 +1,78 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+
+#include "tenon/error.h"
+
+namespace tn {
+
+namespace {
+
+/// Closes when it goes.
+struct Descriptor {
+  int file = -1;
+  ~Descriptor() {
+    if (file >= 0) ::close(file);
+  }
+};
+
+[[noreturn]] void refuse(std::string_view who, const std::string& path, const std::string& what) {
+  fail(who, "'" + path + "' " + what);
+}
+
+std::string reason() { return std::strerror(errno); }
+
+/// The folder a path names a file in.
+std::string folder_of(const std::string& path) {
+  auto slash = path.rfind('/');
+  return slash == path.npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+
+}  // namespace
+
+std::string read_file(std::string_view who, const std::string& path) {
+  Descriptor d{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (d.file < 0) refuse(who, path, "cannot be opened: " + reason());
+  struct stat info{};
+  if (::fstat(d.file, &info) || !S_ISREG(info.st_mode)) refuse(who, path, "is no regular file");
+  std::string bytes(static_cast<size_t>(info.st_size), '\0');
+  for (size_t at = 0; at < bytes.size();) {
+    ssize_t n = ::read(d.file, bytes.data() + at, bytes.size() - at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) refuse(who, path, "cannot be read: " + reason());
+    if (n == 0) refuse(who, path, "became shorter while it was read");
+    at += static_cast<size_t>(n);
+  }
+  return bytes;
+}
+
+void write_file(std::string_view who, const std::string& path, std::span<const std::string_view> parts) {
+  static std::atomic<unsigned> count{0};
+  std::string temporary = path + ".part" + std::to_string(::getpid()) + "-" + std::to_string(count++);
+  Descriptor d{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)};
+  if (d.file < 0) refuse(who, path, "cannot be created: " + reason());
+  auto give_up = [&] {
+    std::string why = reason();
+    ::unlink(temporary.c_str());
+    refuse(who, path, "cannot be written: " + why);
+  };
+  for (std::string_view part : parts)
+    while (!part.empty()) {
+      ssize_t n = ::write(d.file, part.data(), part.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) give_up();
+      part.remove_prefix(static_cast<size_t>(n));
+    }
+  if (::fsync(d.file) || ::rename(temporary.c_str(), path.c_str())) give_up();
+  // The new name must survive a crash too; a folder that cannot be synced is no error.
+  Descriptor folder{::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (folder.file >= 0) ::fsync(folder.file);
+}
+
+}  // namespace tn

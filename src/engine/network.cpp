@@ -1,0 +1,229 @@
+#include "tenon/network.h"
+
+#include <mutex>
+#include <unordered_map>
+
+#include "engine/picture.h"
+#include "ir/named_graph.h"
+#include "ir/op_def.h"
+#include "onnx/export.h"
+#include "onnx/import.h"
+#include "tensor/evaluate.h"
+#include "tensor/record.h"
+#include "tensor/trace.h"
+
+namespace tn {
+
+/// The graph with its named constants as further inputs.
+struct Network::Lifted {
+  std::once_flag once;
+  GraphPtr graph;
+};
+
+namespace {
+
+const OpDef& constant_op() {
+  static const OpDef& found = op("constant");
+  return found;
+}
+
+bool is_weight(const Node& n) { return n.op == &constant_op() && !n.attrs.get<std::string>("name").empty(); }
+
+/// The graph again, each node given to `visit` first: it may return results of its own.
+template <class Visit>
+GraphPtr rewritten(const Graph& g, std::span<const Type> inputs, Visit visit) {
+  return make_graph(inputs, [&](Builder& b, ValueSpan in) {
+    Values env(g.value_count());
+    std::copy(in.begin(), in.begin() + g.input_count(), env.begin());
+    for (const Node& n : g.nodes()) {
+      Values x;
+      for (u32 v : g.operands(n)) x.push_back(env[v]);
+      Values r = visit(b, in, n, x);
+      if (r.empty()) r = b.emit(*n.op, x, n.attrs, &n.where);
+      std::copy(r.begin(), r.end(), env.begin() + n.first_result);
+    }
+    Values out;
+    for (u32 o : g.outputs()) out.push_back(env[o]);
+    return out;
+  });
+}
+
+Tensor tensor_of_array(const Array& a) { return handle(new_value(a, Location::current())); }
+
+}  // namespace
+
+Network::Network() : net_(std::make_shared<NamedGraph>()), lifted_(std::make_shared<Lifted>()) {}
+Network::Network(std::shared_ptr<const NamedGraph> net) : net_(std::move(net)), lifted_(std::make_shared<Lifted>()) {}
+
+// ---------------------------------------------------------------- looking
+
+std::vector<NamedType> Network::inputs() const {
+  std::vector<NamedType> r;
+  for (size_t i = 0; i < net_->inputs.size(); ++i)
+    r.push_back({net_->inputs[i], net_->graph->type(static_cast<u32>(i))});
+  return r;
+}
+
+std::vector<NamedType> Network::outputs() const {
+  std::vector<NamedType> r;
+  for (size_t i = 0; i < net_->outputs.size(); ++i)
+    r.push_back({net_->outputs[i], net_->graph->type(net_->graph->outputs()[i])});
+  return r;
+}
+
+NamedTensors Network::weights() const {
+  NamedTensors r;
+  for (const Node& n : net_->graph->nodes())
+    if (is_weight(n)) r.emplace_back(n.attrs.get<std::string>("name"), tensor_of_array(n.attrs.get<Array>("value")));
+  return r;
+}
+
+size_t Network::count(std::string_view op_name) const {
+  size_t n = 0;
+  for (const Node& node : net_->graph->nodes()) n += node.op->name == op_name;
+  return n;
+}
+
+std::string Network::text() const { return to_string(*net_->graph); }
+std::string Network::svg() const { return svg_picture(*net_); }
+
+// ---------------------------------------------------------------- editing
+
+Network Network::with_weights(std::span<const Tensor> weights_) const {
+  size_t next = 0;
+  auto changed = std::make_shared<NamedGraph>(*net_);
+  changed->graph =
+      rewritten(*net_->graph, net_->graph->input_types(), [&](Builder& b, ValueSpan, const Node& n, ValueSpan) {
+        if (!is_weight(n)) return Values{};
+        if (next == weights_.size())
+          fail("with_weights", "expected a tensor for each weight, got " + std::to_string(weights_.size()));
+        const Tensor& t = weights_[next++];
+        if (t.type() != net_->graph->type(n.first_result))
+          fail("with_weights", "expected '" + n.attrs.get<std::string>("name") + "' " +
+                                   to_string(net_->graph->type(n.first_result)) + ", got " + to_string(t.type()));
+        const Array& value = value_of(node_of(t, "with_weights", n.where), n.where);
+        return b.emit(*n.op, {}, n.attrs.with("value", value));
+      });
+  if (next != weights_.size())
+    fail("with_weights", "expected " + std::to_string(next) + " tensors, got " + std::to_string(weights_.size()));
+  return Network(std::move(changed));
+}
+
+/// Fields as the op's attributes want them.
+static Attrs attrs_of(const OpDef& by, const std::vector<Field>& fields) {
+  std::vector<NamedAttr> items;
+  for (const Field& f : fields) {
+    const AttrSpec* spec = nullptr;
+    for (const AttrSpec& s : by.signature.attrs)
+      if (s.name == f.name) spec = &s;
+    if (!spec) fail(by.name, "expected no field '" + f.name + "'; the op has none of that name");
+    if (spec->kind == AttrKind::floating)
+      items.emplace_back(f.name, f.number);
+    else if (spec->kind == AttrKind::integer)
+      items.emplace_back(f.name, static_cast<i64>(f.number));
+    else if (spec->kind == AttrKind::boolean)
+      items.emplace_back(f.name, f.number != 0);
+    else
+      fail(by.name, "expected a number for a field of numbers, got field '" + f.name + "'");
+  }
+  return Attrs(std::move(items));
+}
+
+Network Network::replace_last(std::string_view op_name, std::string_view by, const std::vector<Field>& fields) const {
+  const Node* last = nullptr;
+  for (const Node& n : net_->graph->nodes())
+    if (n.op->name == op_name) last = &n;
+  if (!last) fail("replace_last", "expected a node of op " + std::string(op_name) + ", got a network without one");
+  const OpDef& replacement = op(by);
+  auto changed = std::make_shared<NamedGraph>(*net_);
+  changed->graph =
+      rewritten(*net_->graph, net_->graph->input_types(), [&](Builder& b, ValueSpan, const Node& n, ValueSpan x) {
+        if (&n != last) return Values{};
+        Values r = b.emit(replacement, x, attrs_of(replacement, fields), &n.where);
+        for (u32 i = 0; i < n.result_count; ++i)
+          if (i >= r.size() || r[i].type() != net_->graph->type(n.first_result + i))
+            fail("replace_last", "expected " + std::string(by) + " to give " +
+                                     to_string(net_->graph->type(n.first_result + i)) + ", got another type");
+        return r;
+      });
+  return Network(std::move(changed));
+}
+
+// ---------------------------------------------------------------- calling
+
+std::vector<Tensor> Network::operator()(std::span<const Tensor> inputs, Location at) const {
+  return call_graph(net_->graph, inputs, at);
+}
+
+std::vector<Tensor> Network::apply(std::span<const Tensor> weights_, std::span<const Tensor> inputs_,
+                                   Location at) const {
+  std::call_once(lifted_->once, [&] {
+    const Graph& g = *net_->graph;
+    std::vector<Type> types(g.input_types().begin(), g.input_types().end());
+    for (const Node& n : g.nodes())
+      if (is_weight(n)) types.push_back(g.type(n.first_result));
+    u32 next = g.input_count();
+    lifted_->graph = rewritten(g, types, [&](Builder&, ValueSpan in, const Node& n, ValueSpan) {
+      return is_weight(n) ? Values{in[next++]} : Values{};
+    });
+  });
+  size_t want = lifted_->graph->input_count() - net_->graph->input_count();
+  if (weights_.size() != want)
+    fail("network", "expected " + std::to_string(want) + " weights, got " + std::to_string(weights_.size()), at);
+  std::vector<Tensor> all(inputs_.begin(), inputs_.end());
+  all.insert(all.end(), weights_.begin(), weights_.end());
+  return call_graph(lifted_->graph, all, at);
+}
+
+// ---------------------------------------------------------------- tracing
+
+struct detail::NetworkTrace::State {
+  detail::Trace trace;
+};
+
+detail::NetworkTrace::NetworkTrace(Location where)
+    : state_(new State{detail::Trace("trace_network", {.reads = false, .captures = true, .rebinding = false}, where)}) {
+}
+detail::NetworkTrace::~NetworkTrace() = default;
+
+Tensor detail::NetworkTrace::input(const NamedType& type) {
+  TraceState& s = state_->trace.state();
+  Tensor made = s.leaf(type.type, Tensor());
+  s.inputs.push_back(made);
+  return made;
+}
+
+Network detail::NetworkTrace::close(const NamedTensors& weights, const std::vector<NamedType>& inputs,
+                                    std::span<Tensor* const> results, const std::vector<std::string>& outputs) {
+  if (results.size() != outputs.size())
+    fail("trace_network", "expected a name for each of " + std::to_string(results.size()) + " outputs, got " +
+                              std::to_string(outputs.size()));
+  std::vector<Tensor> out;
+  for (const Tensor* t : results) out.push_back(*t);
+  Cut cut = state_->trace.state().cut(out);
+  std::unordered_map<const Pending*, std::string> names;
+  for (const auto& [name, t] : weights) names.emplace(resolve(t.node()), name);
+  std::vector<Type> types(cut.graph->input_types().begin(),
+                          cut.graph->input_types().begin() + static_cast<std::ptrdiff_t>(inputs.size()));
+  auto net = std::make_shared<NamedGraph>();
+  net->graph = make_graph(types, [&](Builder& b, ValueSpan x) {
+    Values all(x.begin(), x.end());
+    for (const Tensor& t : cut.captures) {
+      auto found = names.find(resolve(t.node()));
+      const Array& value = value_of(t.node(), Location::current());
+      all.push_back(b.emit1(constant_op(), {},
+                            {{"value", value}, {"name", found == names.end() ? std::string() : found->second}}));
+    }
+    return inline_graph(b, *cut.graph, all);
+  });
+  for (const NamedType& i : inputs) net->inputs.push_back(i.name);
+  net->outputs = outputs;
+  return Network(std::move(net));
+}
+
+// ---------------------------------------------------------------- files
+
+Network import_onnx(const std::string& path) { return Network(std::make_shared<NamedGraph>(onnx::import_file(path))); }
+void export_onnx(const Network& network, const std::string& path) { onnx::export_file(network.named_graph(), path); }
+
+}  // namespace tn
