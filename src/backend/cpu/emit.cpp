@@ -127,7 +127,7 @@ void Emitter::emit_map(Val v) {
     }
 }
 
-/// A Dim as numbers: start + l * step where it is affine in l, else lane by lane.
+/// A Dim as numbers: start + l * step.
 void Emitter::emit_dim(Val v) {
   const Node& n = at(v);
   Cut c = cut(v);
@@ -136,38 +136,30 @@ void Emitter::emit_dim(Val v) {
     Value* one[] = {x};
     return emit_op(b_, loops::ScalarOp::cast, DType::i64, d, one);
   };
+  Dim what = kernel_.index(n)[0];
+  auto step = coefficient(what, loops::lane());
+  if (!step) fail("compile_kernel", "expected a Dim affine in l, got " + to_string(what));
   for (int r = 0; r < c.rows; ++r)
     for (int p = 0; p < c.pieces(); ++p) {
-      std::pair<Dim, Dim> row_is[] = {{loops::row(), Dim(r)}};
-      Dim here = substitute(kernel_.index(n)[0], row_is);
-      auto step = coefficient(here, loops::lane());
-      int length = c.length(p), first = p * c.width;
-      auto lane_is = [&](int l) {
-        std::pair<Dim, Dim> by[] = {{loops::lane(), Dim(l)}};
-        return substitute(here, by);
-      };
-      Value* made = nullptr;
-      if (length == 1 || step == Dim(0)) {
-        made = splat(convert(scopes_->dim(lane_is(first))), length);
-      } else if (step) {
-        llvm::SmallVector<llvm::Constant*, 16> lanes;
-        for (int l = 0; l < length; ++l) lanes.push_back(b_.getInt64(static_cast<u64>(l)));
-        Value* offsets = llvm::ConstantVector::get(lanes);
-        offsets = b_.CreateMul(offsets, splat(scopes_->dim(*step), length));
-        Value* start = splat(scopes_->dim(lane_is(first)), length);
-        if (d == DType::i32 || d == DType::u32) {  // wraps alike, in half the registers
-          auto* narrow = piece_type(d, length);
-          made = b_.CreateAdd(b_.CreateTrunc(start, narrow), b_.CreateTrunc(offsets, narrow));
-        } else {
-          made = convert(b_.CreateAdd(start, offsets));
-        }
-      } else {
-        made = llvm::PoisonValue::get(piece_type(DType::i64, length));
-        for (int l = 0; l < length; ++l)
-          made = b_.CreateInsertElement(made, scopes_->dim(lane_is(first + l)), static_cast<u64>(l));
-        made = convert(made);
+      int length = c.length(p);
+      std::pair<Dim, Dim> place[] = {{loops::row(), Dim(r)}, {loops::lane(), Dim(p * c.width)}};
+      Value* start = scopes_->dim(substitute(what, place));
+      if (length == 1 || *step == Dim(0)) {
+        pieces(v).push_back(splat(convert(start), length));
+        continue;
       }
-      pieces(v).push_back(made);
+      llvm::SmallVector<llvm::Constant*, 16> lanes;
+      for (int l = 0; l < length; ++l) lanes.push_back(b_.getInt64(static_cast<u64>(l)));
+      std::pair<Dim, Dim> row_is[] = {{loops::row(), Dim(r)}};
+      Value* offsets = llvm::ConstantVector::get(lanes);
+      offsets = b_.CreateMul(offsets, splat(scopes_->dim(substitute(*step, row_is)), length));
+      start = splat(start, length);
+      if (d == DType::i32 || d == DType::u32) {  // wraps alike, in half the registers
+        auto* narrow = piece_type(d, length);
+        pieces(v).push_back(b_.CreateAdd(b_.CreateTrunc(start, narrow), b_.CreateTrunc(offsets, narrow)));
+      } else {
+        pieces(v).push_back(convert(b_.CreateAdd(start, offsets)));
+      }
     }
 }
 

@@ -109,7 +109,7 @@ Pieces emit_scan(Builder& b, ScalarOp op, const Tile& tile, int most, const Piec
       for (int p = 0; p < cut.pieces(); ++p) {
         int n = cut.length(p), first = p * cut.width;
         if (first + n <= by) continue;
-        Value* moved = combine(b, op, tile.dtype, row[static_cast<size_t>(p)], shifted(b, cut, row, p, by));
+        Value* moved = combine(b, op, tile.dtype, shifted(b, cut, row, p, by), row[static_cast<size_t>(p)]);
         if (first < by) {
           Mask mask;
           for (int l = 0; l < n; ++l) mask.push_back(first + l < by ? l : n + l);
