@@ -79,7 +79,8 @@ typedef struct tenon_host {
   int32_t (*dim_equal)(tenon_dim a, tenon_dim b);
   void (*set_result)(tenon_call* call, int32_t result, tenon_dtype dtype, int32_t rank, const tenon_dim* shape);
 
-  /* Says why the call fails; "expected X, got Y; fix" reads best. The text is copied. Returns 1, for `return fail(..)`. */
+  /* Says why the call fails; "expected X, got Y; fix" reads best. The text is copied. Returns 1, for `return fail(..)`.
+   */
   int (*fail)(tenon_call* call, const char* message);
 } tenon_host;
 
@@ -94,18 +95,18 @@ typedef enum tenon_field_kind {
 typedef struct tenon_field {
   const char* name;
   tenon_field_kind kind;
-  int32_t required;       /* when 0 the default below is used */
-  int64_t integer;        /* default of TENON_FIELD_INTEGER */
-  double floating;        /* default of TENON_FIELD_FLOAT */
-  const char* string;     /* default of TENON_FIELD_STRING, may be null; lists default to empty */
+  int32_t required;   /* when 0 the default below is used */
+  int64_t integer;    /* default of TENON_FIELD_INTEGER */
+  double floating;    /* default of TENON_FIELD_FLOAT */
+  const char* string; /* default of TENON_FIELD_STRING, may be null; lists default to empty */
 } tenon_field;
 
 typedef struct tenon_op {
-  const char* name;       /* letters, digits and _; unique in the process */
-  const char* doc;        /* one line */
-  int32_t operands;       /* how many, at most 16 */
-  int32_t results;        /* how many, 1 to 16 */
-  uint32_t dtypes;        /* bits of TENON_ACCEPTS for operands */
+  const char* name; /* letters, digits and _; unique in the process */
+  const char* doc;  /* one line */
+  int32_t operands; /* how many, at most 16 */
+  int32_t results;  /* how many, 1 to 16 */
+  uint32_t dtypes;  /* bits of TENON_ACCEPTS for operands */
   const tenon_field* fields;
   int32_t field_count;
   /* Sets every result's type; null: one result like operand 0. */
@@ -118,7 +119,7 @@ typedef struct tenon_op {
 } tenon_op;
 
 typedef struct tenon_plugin {
-  uint32_t version;       /* TENON_PLUGIN_VERSION of the header it was built with */
+  uint32_t version; /* TENON_PLUGIN_VERSION of the header it was built with */
   const char* name;
   const tenon_op* ops;
   int32_t op_count;
@@ -128,7 +129,8 @@ typedef struct tenon_plugin {
 #if defined(__GNUC__)
 __attribute__((visibility("default")))
 #endif
-const tenon_plugin* tenon_plugin_entry(uint32_t host_version);
+const tenon_plugin*
+tenon_plugin_entry(uint32_t host_version);
 
 #ifdef __cplusplus
 }

@@ -37,7 +37,8 @@ static const tenon_field kFields[] = {{"beta", TENON_FIELD_FLOAT, 0, 0, 1.0, 0}}
 static const tenon_op kOps[] = {
     {"swoosh", "x * sigmoid(beta * x), elementwise", 1, 1, TENON_ACCEPTS(TENON_F32), kFields, 1, 0, swoosh,
      "swoosh_gradient"},
-    {"swoosh_gradient", "cotangent of swoosh's operand", 3, 1, TENON_ACCEPTS(TENON_F32), kFields, 1, 0, swoosh_gradient, 0},
+    {"swoosh_gradient", "cotangent of swoosh's operand", 3, 1, TENON_ACCEPTS(TENON_F32), kFields, 1, 0, swoosh_gradient,
+     0},
 };
 
 static const tenon_plugin kPlugin = {TENON_PLUGIN_VERSION, "swoosh", kOps, 2};
