@@ -1,9 +1,174 @@
+// The door. Plans are kept by graph in a bounded table; each keeps contexts that wait for their next run, so a repeated
+// call with the same sizes finds everything bound.
 #include "runtime/execute.h"
 
-#include "backend/ref/ref.h"
+#include <list>
+#include <mutex>
+#include <unordered_map>
+
+#include "runtime/context.h"
+#include "tenon/error.h"
 
 namespace tn {
 
-std::vector<Array> execute(const GraphPtr& g, std::span<const Array> inputs, const Mask&) { return ref_run(g, inputs); }
+namespace {
+
+/// A context with the shapes it is bound to.
+struct Bound {
+  explicit Bound(PlanPtr plan) : context(std::move(plan)) {}
+  Context context;
+  std::vector<i64> key;
+  std::vector<std::byte*> inputs, outputs;
+  std::vector<std::vector<i64>> output_shapes;
+};
+
+class Entry {
+ public:
+  explicit Entry(const GraphPtr& g) : graph_(g), plan_(Plan::build(g, Target{}, true)) {}
+
+  std::vector<Array> run(std::span<const Array> inputs) {
+    std::unique_ptr<Bound> b = take(inputs);
+    const Plan& plan = b->context.plan();
+    b->inputs.clear();
+    b->outputs.clear();
+    for (const Array& a : inputs) b->inputs.push_back(a.bytes_begin());
+    std::vector<Array> results;
+    for (size_t o = 0; o < b->output_shapes.size(); ++o) {
+      int from = plan.forwarded()[o];
+      Array a;
+      if (from >= 0) {
+        a = inputs[static_cast<size_t>(from)];
+        a.shape = b->output_shapes[o];
+      } else {
+        a = Array::empty(plan.output_types()[o].dtype(), b->output_shapes[o]);
+      }
+      b->outputs.push_back(a.bytes_begin());
+      results.push_back(std::move(a));
+    }
+    b->context.run(b->inputs, b->outputs);
+    give(std::move(b));
+    return results;
+  }
+
+ private:
+  static std::vector<i64> key_of(std::span<const Array> inputs) {
+    std::vector<i64> key;
+    for (const Array& a : inputs) key.insert(key.end(), a.shape.begin(), a.shape.end());
+    return key;
+  }
+
+  std::unique_ptr<Bound> take(std::span<const Array> inputs) {
+    std::vector<i64> key = key_of(inputs);
+    std::unique_ptr<Bound> found;
+    {
+      std::lock_guard lock(mutex_);
+      for (auto it = idle_.begin(); it != idle_.end(); ++it)
+        if ((*it)->key == key) {
+          found = std::move(*it);
+          idle_.erase(it);
+          return found;
+        }
+      if (idle_.size() >= kMostIdle) {
+        found = std::move(idle_.front());
+        idle_.pop_front();
+      }
+    }
+    if (!found) found = std::make_unique<Bound>(plan_);
+    DimEnv env = bind_shapes(graph_->input_types(), inputs);
+    found->context.bind(env);
+    found->key = std::move(key);
+    found->output_shapes.clear();
+    for (Type t : plan_->output_types()) {
+      std::vector<i64> shape;
+      for (Dim d : t.shape()) shape.push_back(evaluate(d, env));
+      found->output_shapes.push_back(std::move(shape));
+    }
+    return found;
+  }
+
+  void give(std::unique_ptr<Bound> b) {
+    std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(b));
+  }
+
+  static constexpr size_t kMostIdle = 8;
+  GraphPtr graph_;
+  PlanPtr plan_;
+  std::mutex mutex_;
+  std::list<std::unique_ptr<Bound>> idle_;  // oldest first
+};
+
+/// Entries by graph, the least recently used one dropped past the bound.
+class Cache {
+ public:
+  std::shared_ptr<Entry> of(const GraphPtr& g) {
+    {
+      std::lock_guard lock(mutex_);
+      auto found = index_.find(g.get());
+      if (found != index_.end()) {
+        order_.splice(order_.end(), order_, found->second);
+        return found->second->second;
+      }
+    }
+    auto made = std::make_shared<Entry>(g);
+    std::lock_guard lock(mutex_);
+    auto found = index_.find(g.get());
+    if (found != index_.end()) return found->second->second;
+    order_.emplace_back(g, made);
+    index_[g.get()] = std::prev(order_.end());
+    if (order_.size() > kMost) {
+      index_.erase(order_.front().first.get());
+      order_.pop_front();
+    }
+    return made;
+  }
+
+ private:
+  static constexpr size_t kMost = 1024;
+  std::mutex mutex_;
+  std::list<std::pair<GraphPtr, std::shared_ptr<Entry>>> order_;
+  std::unordered_map<const Graph*, std::list<std::pair<GraphPtr, std::shared_ptr<Entry>>>::iterator> index_;
+};
+
+Cache& cache() {
+  static auto* c = new Cache;
+  return *c;
+}
+
+std::string text_of(const Array& a) {
+  std::string text(name(a.dtype));
+  text += "[";
+  for (size_t i = 0; i < a.shape.size(); ++i) text += (i ? ", " : "") + std::to_string(a.shape[i]);
+  return text + "]";
+}
+
+}  // namespace
+
+DimEnv bind_shapes(std::span<const Type> types, std::span<const Array> inputs) {
+  if (types.size() != inputs.size())
+    fail("run", "expected " + std::to_string(types.size()) + " inputs, got " + std::to_string(inputs.size()));
+  DimEnv env;
+  for (size_t i = 0; i < types.size(); ++i) {
+    auto shape = types[i].shape();
+    bool fits = types[i].dtype() == inputs[i].dtype && shape.size() == inputs[i].shape.size();
+    for (size_t k = 0; fits && k < shape.size(); ++k)
+      if (shape[k].is_symbol() && !env.find(shape[k])) env.set(shape[k], inputs[i].shape[k]);
+    if (!fits)
+      fail("run",
+           "expected input " + std::to_string(i) + " to be " + to_string(types[i]) + ", got " + text_of(inputs[i]));
+  }
+  for (size_t i = 0; i < types.size(); ++i)
+    for (size_t k = 0; k < inputs[i].shape.size(); ++k)
+      if (evaluate(types[i].shape()[k], env) != inputs[i].shape[k])
+        fail("run", "expected input " + std::to_string(i) + " to be " + to_string(types[i]) + ", got " +
+                        text_of(inputs[i]) + ", which differs on axis " + std::to_string(k));
+  return env;
+}
+
+std::vector<Array> execute(const GraphPtr& g, std::span<const Array> inputs, const Mask&) {
+  if (inputs.size() != g->input_count())
+    fail("run", "expected " + std::to_string(g->input_count()) + " inputs, got " + std::to_string(inputs.size()));
+  return cache().of(g)->run(inputs);
+}
 
 }  // namespace tn

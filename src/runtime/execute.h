@@ -12,4 +12,7 @@ namespace tn {
 /// donated[i] may be overwritten. Plans are cached by graph; thread-safe.
 std::vector<Array> execute(const GraphPtr& g, std::span<const Array> inputs, const Mask& donated = {});
 
+/// The symbols of the types under the shapes of the inputs; Error where they do not fit.
+DimEnv bind_shapes(std::span<const Type> types, std::span<const Array> inputs);
+
 }  // namespace tn

@@ -1,0 +1,221 @@
+// Rows: passes over the trailing axes of one shape. Each pass makes the reductions that need nothing but earlier
+// passes; after them come values of the outer axes, then a pass over the elements.
+#include <algorithm>
+
+#include "compile/group.h"
+
+namespace tn {
+
+using loops::Val;
+
+namespace {
+
+struct Row {
+  u32 node;
+  u32 operand, result;
+  Combine combine;
+  int level;
+};
+
+class RowsLowering {
+ public:
+  RowsLowering(const Graph& g, const GraphIndex& index, const Group& group, const Target& target)
+      : g_(g), index_(index), group_(group), target_(target), w_(g, index, group.computed, "rows") {
+    const Node& anchor = g.nodes()[group.anchor];
+    shape_ = g.type(g.operands(anchor)[0]).shape();
+    outer_rank_ = static_cast<size_t>(shape_.size()) - anchor.attrs.get<std::vector<i64>>("axes").size();
+    outer_ = product(shape_.first(outer_rank_));
+    length_ = product(shape_.subspan(outer_rank_));
+    one_chunk_ = length_.is_constant() && length_.value() <= kRowChunk;
+    find_rows();
+  }
+
+  Lowered run() {
+    bool split = !one_chunk_ && levels_ == 1 && full_outputs_.empty();
+    if (split)
+      run_split();
+    else
+      run_together();
+    Lowered done;
+    done.kernel = w_.finish();
+    done.arguments = w_.arguments();
+    return done;
+  }
+
+ private:
+  void find_rows() {
+    std::vector<int> level(g_.value_count(), 0);
+    for (u32 n = 0; n < g_.nodes().size(); ++n) {
+      if (!group_.computed[n]) continue;
+      const Node& node = g_.nodes()[n];
+      int mine = 0;
+      for (u32 v : g_.operands(node)) mine = std::max(mine, level[v]);
+      if (const auto* r = node.op->lower.as<Reduction>()) {
+        rows_.push_back({n, g_.operands(node)[0], node.first_result, {r->combine}, mine});
+        levels_ = std::max(levels_, ++mine);
+      }
+      for (u32 i = 0; i < node.result_count; ++i) level[node.first_result + i] = mine;
+    }
+    for (u32 v : group_.outputs) {
+      bool full = g_.type(v).size() != outer_ || is_element_shaped(v);
+      (full ? full_outputs_ : outer_outputs_).push_back(v);
+    }
+  }
+
+  /// Whether the value has an element for each element of the rows (and not one for each row).
+  bool is_element_shaped(u32 v) const {
+    auto shape = g_.type(v).shape();
+    return length_ != Dim(1) && std::equal(shape.begin(), shape.end(), shape_.begin(), shape_.end());
+  }
+
+  Coords element(std::span<const Dim> outer, Dim k) const {
+    Coords at(outer.begin(), outer.end());
+    Coords inner = coordinates(k, shape_.subspan(outer_rank_));
+    at.insert(at.end(), inner.begin(), inner.end());
+    return at;
+  }
+
+  Val neutral(const Row& r, int lanes) {
+    return r.combine.neutral(w_.builder(), compute_dtype(g_.type(r.operand).dtype()), 1, lanes);
+  }
+
+  /// Accumulators of these rows over elements [first, first + extent), one number each.
+  std::vector<Val> accumulate(std::span<const Row> rows, std::span<const Dim> outer, Dim first, Dim extent) {
+    std::vector<Val> start;
+    for (const Row& r : rows) start.push_back(neutral(r, kRowLanes));
+    std::vector<Val> acc = blocks(w_, extent, kRowLanes, start, [&](Dim base, std::span<const Val> carries) {
+      std::vector<Val> next;
+      Coords at = element(outer, first + base + loops::lane());
+      for (size_t i = 0; i < rows.size(); ++i) {
+        Val x = w_.at(rows[i].operand, at);
+        Val joined = rows[i].combine.join(w_.builder(), carries[i], x);
+        next.push_back(keep_past_limit(w_, carries[i], joined));
+      }
+      return next;
+    });
+    std::vector<Val> folded;
+    for (size_t i = 0; i < rows.size(); ++i) folded.push_back(rows[i].combine.fold(w_.builder(), acc[i]));
+    return folded;
+  }
+
+  /// A row of numbers in a buffer of the compute dtype, reduced as rows are.
+  Val reduce_buffer(const Row& r, int buffer, Dim first, Dim extent) {
+    Val start = neutral(r, kRowLanes);
+    Val acc = blocks(w_, extent, kRowLanes, {&start, 1}, [&](Dim base, std::span<const Val> carries) {
+      Val x = w_.load(buffer, first + base + loops::lane());
+      Val joined = r.combine.join(w_.builder(), carries[0], x);
+      return std::vector<Val>{keep_past_limit(w_, carries[0], joined)};
+    })[0];
+    return r.combine.fold(w_.builder(), acc);
+  }
+
+  std::vector<Row> rows_of(int level) const {
+    std::vector<Row> found;
+    std::copy_if(rows_.begin(), rows_.end(), std::back_inserter(found), [&](const Row& r) { return r.level == level; });
+    return found;
+  }
+
+  Coords kept(const Row&, std::span<const Dim> outer) const { return {outer.begin(), outer.end()}; }
+
+  void finish_rows(std::span<const Row> rows, std::span<const Dim> outer, std::span<const Val> values) {
+    w_.set_tile({});
+    for (size_t i = 0; i < rows.size(); ++i)
+      w_.remember(rows[i].result, kept(rows[i], outer), rounded(w_, rows[i].result, values[i]));
+  }
+
+  void store_outer(std::span<const Dim> outer, Dim flat) {
+    w_.set_tile({});
+    for (u32 v : outer_outputs_) {
+      Coords at = coordinates(flat, g_.type(v).shape());
+      if (g_.type(v).rank() == static_cast<int>(outer.size())) at.assign(outer.begin(), outer.end());
+      Val x = w_.at(v, at);
+      w_.store(v, at, x);
+    }
+  }
+
+  void store_elements(std::span<const Dim> outer) {
+    if (full_outputs_.empty()) return;
+    blocks(w_, length_, target_.map_lanes, {}, [&](Dim base, std::span<const Val>) {
+      Coords at = element(outer, base + loops::lane());
+      for (u32 v : full_outputs_) {
+        Val x = w_.at(v, at);
+        w_.store(v, at, x);
+      }
+      return std::vector<Val>{};
+    });
+  }
+
+  void run_together() {
+    w_.builder().parallel("p", outer_, [&](Dim p) {
+      Coords outer = coordinates(p, shape_.first(outer_rank_));
+      for (int level = 0; level < levels_; ++level) {
+        std::vector<Row> rows = rows_of(level);
+        if (one_chunk_)
+          finish_rows(rows, outer, accumulate(rows, outer, 0, length_));
+        else
+          finish_rows(rows, outer, accumulate_chunks(rows, outer));
+      }
+      store_outer(outer, p);
+      store_elements(outer);
+    });
+  }
+
+  std::vector<Val> accumulate_chunks(std::span<const Row> rows, std::span<const Dim> outer) {
+    Dim chunks = ceildiv(length_, kRowChunk);
+    std::vector<int> partials;
+    for (const Row& r : rows)
+      partials.push_back(w_.builder().alloc("part", compute_dtype(g_.type(r.operand).dtype()), {chunks}));
+    w_.builder().serial("c", chunks, [&](Dim c) {
+      Dim first = c * Dim(kRowChunk);
+      std::vector<Val> part = accumulate(rows, outer, first, min(length_ - first, kRowChunk));
+      for (size_t i = 0; i < rows.size(); ++i) w_.builder().store(partials[i], {&c, 1}, part[i]);
+    });
+    std::vector<Val> whole;
+    for (size_t i = 0; i < rows.size(); ++i) whole.push_back(reduce_buffer(rows[i], partials[i], 0, chunks));
+    return whole;
+  }
+
+  /// Long rows without a pass after them: chunks are the parallel index, a second phase reduces their results.
+  void run_split() {
+    Dim chunks = ceildiv(length_, kRowChunk);
+    std::vector<int> partials;
+    for (const Row& r : rows_)
+      partials.push_back(w_.temp("part", compute_dtype(g_.type(r.operand).dtype()), {outer_, chunks}));
+    w_.builder().parallel("p", outer_ * chunks, [&](Dim p) {
+      Dim row = outer_ == Dim(1) ? Dim(0) : floordiv(p, chunks);
+      Dim first = (p - row * chunks) * Dim(kRowChunk);
+      Coords outer = coordinates(row, shape_.first(outer_rank_));
+      std::vector<Val> part = accumulate(rows_, outer, first, min(length_ - first, kRowChunk));
+      for (size_t i = 0; i < rows_.size(); ++i) w_.builder().store(partials[i], {&p, 1}, part[i]);
+    });
+    w_.builder().parallel("o", outer_, [&](Dim row) {
+      Coords outer = coordinates(row, shape_.first(outer_rank_));
+      std::vector<Val> whole;
+      for (size_t i = 0; i < rows_.size(); ++i)
+        whole.push_back(reduce_buffer(rows_[i], partials[i], row * chunks, chunks));
+      finish_rows(rows_, outer, whole);
+      store_outer(outer, row);
+    });
+  }
+
+  const Graph& g_;
+  const GraphIndex& index_;
+  const Group& group_;
+  const Target& target_;
+  KernelWriter w_;
+  std::span<const Dim> shape_;
+  size_t outer_rank_;
+  Dim outer_, length_;
+  bool one_chunk_;
+  std::vector<Row> rows_;
+  int levels_ = 0;
+  std::vector<u32> full_outputs_, outer_outputs_;
+};
+
+}  // namespace
+
+Lowered lower_rows(const Graph& g, const GraphIndex& index, const Group& group, const Target& target) {
+  return RowsLowering(g, index, group, target).run();
+}
+
+}  // namespace tn

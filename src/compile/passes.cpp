@@ -1,0 +1,98 @@
+#include "compile/passes.h"
+
+#include <algorithm>
+
+#include "op/emit.h"
+
+namespace tn {
+
+static Values operands_of(const Graph& g, const Node& n, const Values& env) {
+  Values x;
+  for (u32 v : g.operands(n)) x.push_back(env[v]);
+  return x;
+}
+
+GraphPtr rewrite_graph(const Graph& g, const NodeRewrite& rewrite) {
+  Builder b;
+  Values env(g.value_count());
+  for (u32 i = 0; i < g.input_count(); ++i) env[i] = b.input(g.type(i));
+  for (const Node& n : g.nodes()) {
+    b.where = n.where;
+    Values x = operands_of(g, n, env);
+    auto made = rewrite(b, n, x);
+    Values results = made ? std::move(*made) : b.emit(*n.op, x, n.attrs, &n.where);
+    std::copy(results.begin(), results.end(), env.begin() + n.first_result);
+  }
+  Values outputs;
+  for (u32 o : g.outputs()) outputs.push_back(env[o]);
+  return b.build(outputs);
+}
+
+// ---------------------------------------------------------------- expansion
+
+static Values inline_expanded(Builder& b, const Graph& g, ValueSpan inputs) {
+  Values env(g.value_count());
+  std::copy(inputs.begin(), inputs.end(), env.begin());
+  for (const Node& n : g.nodes()) {
+    b.where = n.where;
+    Values x = operands_of(g, n, env), results;
+    if (const auto* rule = n.op->lower.as<Expand>()) {
+      std::vector<Type> types;
+      for (const Value& v : x) types.push_back(v.type());
+      GraphPtr body = make_graph(types, [&](Builder& inner, ValueSpan v) {
+        inner.where = n.where;
+        return rule->expand(inner, v, n.attrs);
+      });
+      results = inline_expanded(b, *body, x);
+    } else if (n.op->name == "call") {
+      results = inline_expanded(b, *n.attrs.get<GraphPtr>("body"), x);
+    } else {
+      results = b.emit(*n.op, x, n.attrs, &n.where);
+    }
+    std::copy(results.begin(), results.end(), env.begin() + n.first_result);
+  }
+  Values outputs;
+  for (u32 o : g.outputs()) outputs.push_back(env[o]);
+  return outputs;
+}
+
+GraphPtr expand_composites(const GraphPtr& g) {
+  return make_graph(g->input_types(), [&](Builder& b, ValueSpan x) { return inline_expanded(b, *g, x); });
+}
+
+// ---------------------------------------------------------------- reductions
+
+static Value split_reduction(Builder& b, const Node& n, Value x) {
+  DType dtype = x.dtype();
+  std::vector<bool> reduced(static_cast<size_t>(x.rank()));
+  for (i64 a : n.attrs.get<std::vector<i64>>("axes")) reduced[static_cast<size_t>(a)] = true;
+  Shape result, squeezed;
+  std::vector<i64> axes;
+  for (size_t i = 0; i < reduced.size(); ++i) {
+    Dim extent = x.shape()[i];
+    if (!reduced[i]) result.push_back(extent);
+    if (extent == Dim(1)) continue;
+    if (reduced[i]) axes.push_back(static_cast<i64>(squeezed.size()));
+    squeezed.push_back(extent);
+  }
+  x = reshape(x, squeezed);
+  bool narrow = dtype == DType::f16 || dtype == DType::bf16;
+  if (narrow) x = cast(x, DType::f32);
+  while (!axes.empty()) {
+    size_t first = axes.size() - 1;
+    while (first > 0 && axes[first - 1] == axes[first] - 1) --first;
+    std::vector<i64> run(axes.begin() + static_cast<std::ptrdiff_t>(first), axes.end());
+    axes.resize(first);
+    x = b.emit1(*n.op, {x}, n.attrs.with("axes", run));
+  }
+  return reshape(cast(x, dtype), result);
+}
+
+GraphPtr split_reductions(const GraphPtr& g) {
+  return rewrite_graph(*g, [](Builder& b, const Node& n, ValueSpan x) -> std::optional<Values> {
+    if (!n.op->lower.as<Reduction>()) return std::nullopt;
+    return Values{split_reduction(b, n, x[0])};
+  });
+}
+
+}  // namespace tn

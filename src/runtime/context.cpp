@@ -1,0 +1,180 @@
+#include "runtime/context.h"
+
+#include <cstring>
+
+#include "base/thread_pool.h"
+#include "runtime/counters.h"
+#include "tenon/error.h"
+
+namespace tn {
+
+namespace {
+
+constexpr i64 kParallelWork = 20000;  // below, waking another thread costs more than it brings
+
+/// Scratch of this thread, for one kernel call at a time.
+std::byte* scratch(size_t bytes) {
+  thread_local StoragePtr block;
+  if (bytes == 0) return nullptr;
+  if (!block || block->bytes() < bytes) {
+    block = nullptr;
+    block = Storage::allocate(bytes);
+  }
+  return block->data();
+}
+
+std::vector<i64> evaluated(std::span<const Dim> dims, const DimEnv& env) {
+  std::vector<i64> values;
+  for (Dim d : dims) values.push_back(evaluate(d, env));
+  return values;
+}
+
+/// An array over memory the context knows; kept while the pointer stays the same.
+void point(Array& a, std::byte* data, size_t bytes) {
+  if (!a.storage || a.storage->data() != data) a.storage = Storage::borrow(data, bytes, nullptr);
+}
+
+}  // namespace
+
+Context::Context(PlanPtr plan) : plan_(std::move(plan)) {}
+
+// ---------------------------------------------------------------- binding
+
+void Context::plan_arena(const DimEnv& env) {
+  auto slots = plan_->slots();
+  at_.assign(slots.size(), nullptr);
+  bytes_.assign(slots.size(), 0);
+  std::vector<Life> lives;
+  std::vector<u32> who;
+  std::vector<int> life_of(slots.size(), -1);
+  for (u32 s = 0; s < slots.size(); ++s) {
+    i64 count = 1;
+    for (Dim d : slots[s].shape)
+      if (__builtin_mul_overflow(count, evaluate(d, env), &count)) fail("run", "expected a size of 64 bits, got more");
+    if (__builtin_mul_overflow(count, static_cast<i64>(tn::bytes(slots[s].dtype)), &count) || count < 0)
+      fail("run", "expected a size of 64 bits, got more");
+    bytes_[s] = static_cast<size_t>(count);
+    if (slots[s].role == Slot::Role::constant) at_[s] = slots[s].constant.bytes_begin();
+  }
+  auto instructions = plan_->instructions();
+  for (u32 k = 0; k < instructions.size(); ++k)
+    for (const auto* list : {&instructions[k].reads, &instructions[k].writes})
+      for (u32 s : *list) {
+        if (slots[s].role != Slot::Role::temp) continue;
+        if (life_of[s] < 0) {
+          life_of[s] = static_cast<int>(lives.size());
+          lives.push_back({bytes_[s], k, k});
+          who.push_back(s);
+        }
+        lives[static_cast<size_t>(life_of[s])].last = k;
+      }
+  size_t total = place(lives);
+  arena_ = nullptr;
+  if (total > 0) arena_ = Storage::allocate(total);
+  for (size_t i = 0; i < lives.size(); ++i) at_[who[i]] = arena_ ? arena_->data() + lives[i].offset : nullptr;
+}
+
+void Context::bind(const DimEnv& env) {
+  bound_ = false;
+  plan_arena(env);
+  auto instructions = plan_->instructions();
+  instructions_.clear();
+  instructions_.resize(instructions.size());
+  for (size_t k = 0; k < instructions.size(); ++k) bind_instruction(instructions[k], instructions_[k], env);
+  bound_ = true;
+  runtime_counters().bindings++;
+}
+
+void Context::bind_instruction(const Instruction& i, Bound& bound, const DimEnv& env) {
+  auto slots = plan_->slots();
+  auto arrays = [&](std::span<const u32> ids) {
+    std::vector<Array> made;
+    for (u32 s : ids) {
+      Array a;
+      a.dtype = slots[s].dtype;
+      a.shape = evaluated(slots[s].shape, env);
+      made.push_back(std::move(a));
+    }
+    return made;
+  };
+  if (i.kind == Instruction::Kind::native) {
+    bound.operands = arrays(i.operands);
+    bound.results = arrays(i.results);
+  }
+  if (i.kind == Instruction::Kind::kernel) {
+    bound.sizes = evaluated(i.sizes, env);
+    bound.buffers.assign(i.buffers.size(), nullptr);
+    i64 threads = ThreadPool::shared().threads();
+    for (const auto& p : i.phases) {
+      i64 extent = evaluate(p.extent, env);
+      bool alone = extent <= 1 || threads == 1 || evaluate(p.work, env) < kParallelWork;
+      bound.phases.push_back({extent, alone ? 0 : std::max<i64>(1, extent / (threads * 8))});
+    }
+    bound.scratch = static_cast<size_t>(evaluate(i.scratch, env));
+  }
+  for (const PlanPtr& body : i.bodies) {
+    bound.bodies.push_back(std::make_unique<Context>(body));
+    bound.bodies.back()->bind(env);
+  }
+  if (i.kind == Instruction::Kind::scan) bound.length = evaluate(i.attrs.get<Shape>("length")[0], env);
+}
+
+// ---------------------------------------------------------------- running
+
+void Context::run(std::span<std::byte* const> inputs, std::span<std::byte* const> outputs) {
+  auto slots = plan_->slots();
+  for (u32 s = 0; s < slots.size(); ++s) {
+    if (slots[s].role == Slot::Role::input) at_[s] = inputs[slots[s].number];
+    if (slots[s].role == Slot::Role::output) at_[s] = outputs[slots[s].number];
+  }
+  auto instructions = plan_->instructions();
+  for (size_t k = 0; k < instructions.size(); ++k) {
+    const Instruction& i = instructions[k];
+    Bound& bound = instructions_[k];
+    switch (i.kind) {
+      case Instruction::Kind::kernel: run_kernel(i, bound); break;
+      case Instruction::Kind::native: run_native(i, bound); break;
+      case Instruction::Kind::copy: copy(i.reads[0], i.writes[0]); break;
+      case Instruction::Kind::cond: run_cond(i, bound); break;
+      case Instruction::Kind::loop: run_loop(i, bound); break;
+      case Instruction::Kind::scan: run_scan(i, bound); break;
+    }
+  }
+}
+
+void Context::copy(u32 from, u32 to) {
+  if (bytes_[to] > 0 && at_[from] != at_[to]) std::memcpy(at_[to], at_[from], bytes_[to]);
+  runtime_counters().copies++;
+}
+
+void Context::run_kernel(const Instruction& i, Bound& bound) {
+  for (size_t k = 0; k < i.buffers.size(); ++k) bound.buffers[k] = at_[i.buffers[k]];
+  const Executable& code = *i.code;
+  i64 error = 0;
+  for (size_t phase = 0; phase < bound.phases.size(); ++phase) {
+    auto [extent, grain] = bound.phases[phase];
+    if (extent <= 0) continue;
+    auto piece = [&](i64 lo, i64 hi, int) {
+      i64 mine = 0;
+      code.run(static_cast<i64>(phase), bound.buffers.data(), bound.sizes.data(), lo, hi, scratch(bound.scratch),
+               &mine);
+      if (mine != 0) error = mine;
+    };
+    if (grain == 0)
+      piece(0, extent, 0);
+    else
+      ThreadPool::shared().run(extent, grain, piece);
+    runtime_counters().phases++;
+    if (!code.compiled()) runtime_counters().interpreted++;
+  }
+  if (error != 0) internal("a kernel's check " + std::to_string(error) + " failed");
+}
+
+void Context::run_native(const Instruction& i, Bound& bound) {
+  for (size_t k = 0; k < i.operands.size(); ++k) point(bound.operands[k], at_[i.operands[k]], bytes_[i.operands[k]]);
+  for (size_t k = 0; k < i.results.size(); ++k) point(bound.results[k], at_[i.results[k]], bytes_[i.results[k]]);
+  runtime_counters().natives++;
+  i.op->lower.as<Native>()->run(bound.operands, bound.results, i.attrs);
+}
+
+}  // namespace tn

@@ -1,0 +1,61 @@
+#include "runtime/executable.h"
+
+#include <mutex>
+#include <unordered_map>
+
+#include "runtime/counters.h"
+
+namespace tn {
+
+RuntimeCounters& runtime_counters() {
+  static RuntimeCounters counters;
+  return counters;
+}
+
+namespace {
+
+struct KeyHash {
+  size_t operator()(const loops::KernelKey& k) const { return static_cast<size_t>(k.low ^ k.high); }
+};
+
+/// Kernels in use, by content. Entries whose kernel is gone are swept when the table has doubled.
+struct Table {
+  std::mutex mutex;
+  std::unordered_map<loops::KernelKey, std::weak_ptr<const Executable>, KeyHash> kernels[2];
+  size_t sweep_at = 256;
+};
+
+Table& table() {
+  static auto* t = new Table;
+  return *t;
+}
+
+}  // namespace
+
+std::shared_ptr<const Executable> Executable::of(const loops::Kernel& kernel, bool compile) {
+  loops::KernelKey key = loops::kernel_key(loops::canonical_text(kernel));
+  Table& t = table();
+  {
+    std::lock_guard lock(t.mutex);
+    auto found = t.kernels[compile].find(key);
+    if (found != t.kernels[compile].end())
+      if (auto kept = found->second.lock()) return kept;
+  }
+  auto made = std::make_shared<Executable>();
+  if (compile) made->code_ = cpu::compile_kernel(kernel);
+  if (!made->code_) made->program_ = std::make_unique<loops::Program>(kernel);
+  runtime_counters().kernels_made++;
+  if (made->code_) runtime_counters().kernels_compiled++;
+  std::lock_guard lock(t.mutex);
+  auto& kernels = t.kernels[compile];
+  if (kernels.size() > t.sweep_at) {
+    std::erase_if(kernels, [](const auto& entry) { return entry.second.expired(); });
+    t.sweep_at = std::max<size_t>(256, 2 * kernels.size());
+  }
+  auto& slot = kernels[key];
+  if (auto first = slot.lock()) return first;
+  slot = made;
+  return made;
+}
+
+}  // namespace tn
