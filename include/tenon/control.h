@@ -32,7 +32,7 @@ auto cond(Arg predicate, Then then, Else otherwise, const A&... args) {
     detail::Call<const A...> call(args...);
     detail::Trace trace("cond", {.rebinding = false}, predicate.where);
     trace.enter(call.leaves());
-    auto result = call.run(f);
+    auto result = call.run(trace, f);
     body = detail::close_body(trace, leaves(result));
     return result;
   };
@@ -73,7 +73,7 @@ Carry while_loop(Condition condition, Body body, const Carry& init, i64 bound = 
     detail::Trace trace("while", {.rebinding = false}, at);
     detail::Call<const Carry> call(init);
     trace.enter(call.leaves());
-    auto result = call.run(f);
+    auto result = call.run(trace, f);
     return detail::close_body(trace, leaves(result));
   };
   detail::Body test = traced(condition), step = traced(body);

@@ -30,7 +30,7 @@ GraphPtr trace(F f, const A&... args) {
   detail::Call<const A...> call(args...);
   detail::Trace open("trace", {.rebinding = false}, Location::current());
   open.enter(call.leaves());
-  auto result = call.run(f);
+  auto result = call.run(open, f);
   return detail::finish_graph(open, leaves(result), nullptr);
 }
 

@@ -58,7 +58,7 @@ class Jit {
 
   template <class... A>
   auto operator()(A&&... args) {
-    using R = decltype(std::declval<detail::Call<F, detail::Given<A>...>&>().run(invoke));
+    using R = decltype(std::declval<F&>()(std::declval<detail::Given<A>&>()...));
     Leaves given{.keyed = true};
     walk(f_, given);
     (walk(args, given), ...);
@@ -92,10 +92,10 @@ class Jit {
     trace.enter(call.leaves());
     std::shared_ptr<detail::JitEntry> entry;
     if constexpr (std::is_void_v<R>) {
-      call.run(invoke);
+      call.run(trace, invoke);
       entry = cache_->close(trace, {});
     } else {
-      auto result = std::make_shared<R>(call.run(invoke));
+      auto result = std::make_shared<R>(call.run(trace, invoke));
       auto tensors = leaves(*result);
       entry = cache_->close(trace, tensors);
       for (Tensor* t : tensors) *t = Tensor();

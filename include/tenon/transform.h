@@ -43,6 +43,8 @@ class Trace {
   Dim enter_mapped(LeafSpan leaves, std::span<const Axes> axes);
   /// The same with leaves of these types (for the tensors of `leaves`, whose values do not matter).
   void enter_types(LeafSpan leaves, std::span<const Type> types);
+  /// Where the tensors that were entered stand after the call; Error when the structure changed.
+  void refresh(LeafSpan leaves);
   struct State;
   State& state() { return *state_; }
 
@@ -63,10 +65,18 @@ class Call {
   }
   LeafSpan leaves() const { return leaves_; }
   LeafSpan originals() const { return originals_; }
-  /// Temporaries and const arguments are passed as const, so that only what can be rebound is.
+  /// Calls f on the copies. Temporaries and const arguments are passed as const, so that only what can be rebound is.
   template <class F>
-  auto run(F& f) {
-    return std::apply([&](auto&... copy) { return f(as<A>(copy)...); }, copies_);
+  auto run(Trace& trace, F& f) {
+    auto call = [&](auto&... copy) { return f(as<A>(copy)...); };
+    if constexpr (std::is_void_v<decltype(std::apply(call, copies_))>) {
+      std::apply(call, copies_);
+      refresh(trace);
+    } else {
+      auto result = std::apply(call, copies_);
+      refresh(trace);
+      return result;
+    }
   }
 
  private:
@@ -74,6 +84,14 @@ class Call {
   static std::conditional_t<std::is_const_v<To>, const From&, From&> as(From& x) {
     return x;
   }
+  /// Containers that were rebound hold their tensors elsewhere now.
+  void refresh(Trace& trace) {
+    Leaves mine;
+    walk(copies_, mine);
+    leaves_ = std::move(mine.tensors);
+    trace.refresh(leaves_);
+  }
+
   std::tuple<std::remove_const_t<A>...> copies_;
   std::vector<Tensor*> leaves_, originals_;
 };
@@ -127,7 +145,7 @@ struct ValueAndGrad {
     detail::Call<detail::Given<A>, detail::Given<Rest>...> call(first, rest...);
     detail::Trace trace("grad", {.reads = true}, where);
     trace.enter(call.leaves());
-    auto result = call.run(f);
+    auto result = call.run(trace, f);
     std::decay_t<A> gradient = first;
     detail::finish_grad(trace, leaves(result), leaves(gradient), call.originals());
     return std::pair(std::move(result), std::move(gradient));
@@ -182,7 +200,7 @@ struct JvpOf {
     (walk(std::get<sizeof...(I) + I>(args), tangents), ...);
     detail::Trace trace("jvp", {.reads = true}, where);
     trace.enter(call.leaves());
-    auto result = call.run(f);
+    auto result = call.run(trace, f);
     auto tangent = result;
     detail::finish_jvp(trace, tangents.tensors, leaves(result), leaves(tangent), call.originals());
     return std::pair(std::move(result), std::move(tangent));
@@ -223,7 +241,7 @@ auto linear_call(const F& f, const char* name, Location where, A&&... args) {
   Call<Given<A>...> call(args...);
   Trace trace(name, {.reads = true}, where);
   trace.enter(call.leaves());
-  auto result = call.run(f);
+  auto result = call.run(trace, f);
   LinearMap map = finish_linear(trace, reverse, leaves(result), call.originals());
   if constexpr (reverse) {
     LinearFunction<decltype(result), In> back{std::move(map), In(args...)};
@@ -283,7 +301,7 @@ struct VmapOf {
       fail("vmap", "expected an entry of in_axes for each of " + std::to_string(k) + " arguments", where);
     detail::Trace trace("vmap", {.rebinding = false}, where);
     trace.enter_mapped(call.leaves(), axes);
-    auto result = call.run(f);
+    auto result = call.run(trace, f);
     detail::finish_vmap(trace, leaves(result), options.out_axes);
     return result;
   }
@@ -366,7 +384,7 @@ struct Checkpoint {
     detail::Call<detail::Given<A>...> call(args...);
     detail::Trace trace(recompute ? "checkpoint" : "call", {}, where);
     trace.enter(call.leaves());
-    auto result = call.run(f);
+    auto result = call.run(trace, f);
     detail::finish_call(trace, recompute, leaves(result), call.originals());
     return result;
   }
@@ -388,12 +406,12 @@ struct CustomJvp {
     detail::Call<const A...> call(args...);
     detail::Trace trace("custom_jvp", {.captures = false, .rebinding = false}, where);
     trace.enter(call.leaves());
-    auto result = call.run(primal);
+    auto result = call.run(trace, primal);
     detail::Call<const A..., const A...> both(args..., args...);
     detail::Trace rule("custom_jvp", {.captures = false, .rebinding = false}, where);
     size_t half = both.leaves().size() / 2;
     detail::enter_custom_jvp(rule, both.leaves().first(half), both.leaves().subspan(half));
-    auto derivative = both.run(tangent);
+    auto derivative = both.run(rule, tangent);
     detail::apply_custom_jvp(trace, leaves(result), rule, leaves(derivative));
     return result;
   }
@@ -415,7 +433,7 @@ struct CustomVjp {
     detail::Call<const A...> call(args...);
     detail::Trace trace("custom_vjp", {.captures = false, .rebinding = false}, where);
     trace.enter(call.leaves());
-    auto [result, residuals] = call.run(forward);
+    auto [result, residuals] = call.run(trace, forward);
     detail::Trace rule("custom_vjp", {.captures = false, .rebinding = false}, where);
     auto kept = residuals;
     auto cotangent = result;

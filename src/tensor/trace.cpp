@@ -75,10 +75,14 @@ static void settle(std::vector<Tensor>& nodes) {
   for (Pending* p : dropped) release(p);
 }
 
+void TraceState::leave() {
+  if (innermost == this) innermost = outer;
+}
+
 void TraceState::close() {
   if (!open) return;
   open = false;
-  if (innermost == this) innermost = outer;
+  leave();
   {
     OpenTraces& t = open_traces();
     std::lock_guard lock(t.mutex);
@@ -135,6 +139,16 @@ void Trace::enter(LeafSpan leaves) {
     Tensor value = state_->rules.reads ? *t : Tensor();
     state_->add(t, type, value);
   }
+}
+
+void Trace::refresh(LeafSpan leaves) {
+  State& s = *state_;
+  if (leaves.size() != s.slots.size())
+    fail(s.name,
+         "expected arguments that keep their structure, got " + std::to_string(leaves.size()) +
+             " tensors where there were " + std::to_string(s.slots.size()),
+         s.where);
+  s.slots.assign(leaves.begin(), leaves.end());
 }
 
 }  // namespace detail
@@ -346,16 +360,21 @@ std::vector<Pending*> nodes_of(std::span<const Tensor> tensors, const char* name
 }  // namespace
 
 Cut TraceState::cut(std::span<const Tensor> results) {
-  close();
+  leave();
   std::vector<Pending*> outputs = nodes_of(results, name, where);
-  std::lock_guard lock(nodes_mutex());
-  bool closed = !rules.captures && !rules.rebinding;
-  Cutter cutter(level, name, rules.captures, closed, where);
-  for (const Tensor& t : inputs) cutter.input(t.node());
-  for (const Tensor& t : effects)
-    if (!only_values(t.node())) cutter.reach(t.node());
-  for (Pending* p : outputs) cutter.reach(p);
-  return cutter.finish(outputs);
+  Cut made;
+  {
+    std::lock_guard lock(nodes_mutex());
+    bool closed = !rules.captures && !rules.rebinding;
+    Cutter cutter(level, name, rules.captures, closed, where);
+    for (const Tensor& t : inputs) cutter.input(t.node());
+    for (const Tensor& t : effects)
+      if (!only_values(t.node())) cutter.reach(t.node());
+    for (Pending* p : outputs) cutter.reach(p);
+    made = cutter.finish(outputs);
+  }
+  close();  // only now: nodes that were read inside have kept their operands so far
+  return made;
 }
 
 Cut cut_backward(std::span<const Tensor> leaves, const Tensor& result, const Location& where) {

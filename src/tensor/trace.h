@@ -42,9 +42,11 @@ struct detail::Trace::State {
   void add(Tensor* slot, Type type, const Tensor& value);
   /// Rebound slots: positions in `slots`.
   std::vector<size_t> rebound() const;
-  /// No more operations belong to it.
+  /// New operations belong to the trace around it.
+  void leave();
+  /// Leaves, and lets go of what was evaluated inside.
   void close();
-  /// Closes, and turns the slice from the inputs to `results` into a graph.
+  /// Leaves, closes, and turns the slice from the inputs to `results` into a graph.
   Cut cut(std::span<const Tensor> results);
 };
 using TraceState = detail::Trace::State;

@@ -1,0 +1,94 @@
+#include "expect.h"
+
+namespace tn {
+namespace {
+
+using V = std::vector<double>;
+
+TEST(Indexing, Basic) {
+  Tensor x = reshape(arange(24), {2, 3, 4});
+  EXPECT_EQ(x(1, 2, 3).item<int>(), 23);
+  EXPECT_EQ(x(-1, -1, -1).item<int>(), 23);
+  EXPECT_EQ(x(0, all, 1).to_vector(), (V{1, 5, 9}));
+  EXPECT_EQ(x(all, slice(1, 3), -1).to_vector(), (V{7, 11, 19, 23}));
+  EXPECT_EQ(x(ellipsis, 0).to_vector(), (V{0, 4, 8, 12, 16, 20}));
+  EXPECT_EQ(to_string(x(newaxis, 0, newaxis, all, slice(none, none, 2)).type()), "i64[1, 1, 3, 2]");
+  EXPECT_EQ(x(1, 1, slice(none, none, -1)).to_vector(), (V{19, 18, 17, 16}));
+  EXPECT_EQ(x(0, 0, slice(3, 0, -2)).to_vector(), (V{3, 1}));
+  EXPECT_EQ(x(0, 0, slice(-3, 100)).to_vector(), (V{1, 2, 3}));
+  EXPECT_EQ(x(0, 0, slice(3, 1)).size(), 0);
+  EXPECT_EQ(x(0, 0, slice(0, 3, -1)).size(), 0);
+}
+
+TEST(Indexing, Tensors) {
+  Tensor x = reshape(arange(24), {2, 3, 4}), i = tensor({2, -1, 0});
+  EXPECT_EQ(x(0, i, 1).to_vector(), (V{9, 9, 1}));
+  EXPECT_EQ(to_string(x(all, i).type()), "i64[2, 3, 4]");
+  EXPECT_EQ(x(0, i, i).to_vector(), (V{10, 11, 0}));
+  EXPECT_EQ(to_string(x(tensor({0, 1}), all, tensor({{1}, {2}, {3}})).type()), "i64[3, 2, 3]");
+  EXPECT_EQ(x(tensor({0, 1}), all, tensor({1, 2}))(1).to_vector(), (V{14, 18, 22}));
+  EXPECT_EQ(x(Tensor(1), 0, 0).item<int>(), 12);
+}
+
+TEST(Indexing, Errors) {
+  Tensor x = reshape(arange(6), {2, 3});
+  expect_error([&] { x(2); }, "[index] expected an index from -2 to 1 on axis 0 of i64[2, 3], got 2");
+  expect_error([&] { x(0, 0, 0); }, "expected at most 2 entries");
+  expect_error([&] { x(tensor({0.5})); }, "expected integer tensors, got f32[1]");
+  expect_error([&] { x(slice(0, 2, 0)); }, "step");
+}
+
+TEST(Indexing, Writes) {
+  Tensor x = zeros({2, 3});
+  EXPECT_EQ(set_at(x, {1, slice(0, 2)}, 5.0).to_vector(), (V{0, 0, 0, 5, 5, 0}));
+  EXPECT_EQ(add_at(x, {all, tensor({0, 0})}, 1.0).to_vector(), (V{2, 0, 0, 2, 0, 0}));
+  auto f = [](const Tensor& y) { return sum(square(set_at(y, {0}, 3.0))); };
+  expect_near(grad(f)(f64({2, 5})), {0, 10});
+}
+
+TEST(Shapes, Functions) {
+  Tensor x = reshape(arange(6), {2, 3});
+  EXPECT_EQ(transpose(x).to_vector(), (V{0, 3, 1, 4, 2, 5}));
+  EXPECT_EQ(to_string(reshape(x, {3, -1}).type()), "i64[3, 2]");
+  EXPECT_EQ(concat({x, x}, 1).to_vector(), (V{0, 1, 2, 0, 1, 2, 3, 4, 5, 3, 4, 5}));
+  EXPECT_EQ(to_string(stack({x, x}, -1).type()), "i64[2, 3, 2]");
+  EXPECT_EQ(split(x, 3, 1)[1].to_vector(), (V{1, 4}));
+  EXPECT_EQ(tile(x, {2, 1, 2}).size(), 24);
+  EXPECT_EQ(tile(tensor({1, 2}), {2}).to_vector(), (V{1, 2, 1, 2}));
+  EXPECT_EQ(flip(x, 1).to_vector(), (V{2, 1, 0, 5, 4, 3}));
+  EXPECT_EQ(to_string(squeeze(expand_dims(x, {0, -1})).type()), "i64[2, 3]");
+  EXPECT_EQ(pad(x, {0, 1}, {1, 0}).to_vector(), (V{0, 0, 1, 2, 0, 3, 4, 5, 0, 0, 0, 0}));
+  EXPECT_EQ(tril(ones({3, 3})).to_vector(), (V{1, 0, 0, 1, 1, 0, 1, 1, 1}));
+  EXPECT_EQ(eye(2).to_vector(), (V{1, 0, 0, 1}));
+  EXPECT_EQ(linspace(0, 1, 3).to_vector(), (V{0, .5, 1}));
+  EXPECT_EQ(arange(1, 8, 3).to_vector(), (V{1, 4, 7}));
+  EXPECT_EQ(arange(8, 1, -3).to_vector(), (V{8, 5, 2}));
+  expect_error([&] { reshape(x, {4, -1}); }, "reshape");
+  expect_error([&] { sum(x, {.axis = 2}); }, "[sum] expected an axis from -2 to 1 of i64[2, 3], got 2");
+}
+
+TEST(Reductions, Options) {
+  Tensor x = tensor({{1., 2., 3.}, {4., 5., 9.}});
+  EXPECT_EQ(mean(x, {.axis = -1}).to_vector(), (V{2, 6}));
+  expect_near(var(x, {.axis = 1}), {2. / 3, 14. / 3});
+  expect_near(stddev(x, {.axis = 1, .correction = 1}), {1, std::sqrt(7)});
+  EXPECT_EQ(max(x, {.axis = {0, 1}}).item(), 9);
+  EXPECT_EQ(argmax(x, {.axis = 1}).to_vector(), (V{2, 2}));
+  EXPECT_EQ(argmin(x).item<int>(), 0);
+  EXPECT_TRUE(all(x > 0.0).item<bool>());
+  EXPECT_TRUE(any(x > 8.0).item<bool>());
+  EXPECT_EQ(where(x > 3.0, x, 0).to_vector(), (V{0, 0, 0, 4, 5, 9}));
+}
+
+TEST(Printing, LikeNumPy) {
+  EXPECT_EQ(to_string(tensor({{1., 2.5}, {-3., 4.}})), "[[ 1.   2.5]\n [-3.   4. ]]");
+  EXPECT_EQ(to_string(tensor({1, 20, 300})), "[  1  20 300]");
+  EXPECT_EQ(to_string(tensor({true, false})), "[ True False]");
+  EXPECT_EQ(to_string(Tensor(2.5)), "2.5");
+  EXPECT_EQ(to_string(tensor({1e-10, 1.})), "[1.e-10 1.e+00]");
+  EXPECT_EQ(to_string(arange(2000)), "[   0    1    2 ... 1997 1998 1999]");
+  EXPECT_EQ(to_string(zeros({0})), "[]");
+}
+
+}  // namespace
+}  // namespace tn

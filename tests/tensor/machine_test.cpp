@@ -1,0 +1,104 @@
+// The machine below: long chains, small stacks, many threads, nothing left at the end.
+#include <sys/resource.h>
+
+#include <thread>
+
+#include "expect.h"
+#include "tensor/evaluate.h"
+#include "tensor/pending.h"
+
+namespace tn {
+namespace {
+
+TEST(Chains, EvaluateInPieces) {
+  Tensor y = f64(1);
+  i64 most = 0;
+  for (int i = 0; i < 200000; ++i) {
+    y = y + 1.0;
+    most = std::max(most, live_nodes());
+  }
+  EXPECT_EQ(y.item(), 200001);
+  EXPECT_LT(most, 5000);
+}
+
+TEST(Chains, NoRecursionOverNodes) {
+  // A long chain under grad is one piece; recording, cutting, transforming and dropping it must not recurse.
+  std::thread([] {
+    auto f = [](const Tensor& x) {
+      Tensor y = x;
+      for (int i = 0; i < 30000; ++i) y = y + x;
+      return y;
+    };
+    EXPECT_EQ(grad(f)(f64(1)).item(), 30001);
+  }).join();
+}
+
+TEST(Threads, ReadSharedNodes) {
+  Tensor a = f64({1, 2, 3});
+  for (int repetition = 0; repetition < 30; ++repetition) {
+    std::vector<Tensor> v{sin(a)};
+    for (size_t i = 0; i < 20; ++i) v.push_back(v[i] * 1.01 + v[i / 2]);
+    std::vector<std::thread> threads;
+    std::vector<double> out(8);
+    for (size_t k = 0; k < 8; ++k)
+      threads.emplace_back([&, k] { out[k] = v[20 - k % 4](0).item() + (v[10 + k] + v[5])(1).item(); });
+    for (auto& t : threads) t.join();
+    for (size_t k = 0; k < 8; ++k) EXPECT_EQ(out[k], v[20 - k % 4](0).item() + (v[10 + k] + v[5])(1).item());
+  }
+}
+
+TEST(Threads, TraceAndJit) {
+  auto step = jit([](Tensor& w, const Tensor& x) {
+    w = w - grad([](const Tensor& p, const Tensor& y) { return sum(p * p * y); })(w, x) * 0.1;
+    return sum(w);
+  });
+  std::vector<std::thread> threads;
+  std::vector<double> out(8);
+  for (size_t k = 0; k < 8; ++k)
+    threads.emplace_back([&, k] {
+      Tensor w = f64({1, 2});
+      for (int i = 0; i < 20; ++i) out[k] = step(w, f64({1, .5})).item();
+    });
+  for (auto& t : threads) t.join();
+  for (double v : out) EXPECT_EQ(v, out[0]);
+}
+
+TEST(Nodes, NothingIsLeft) {
+  i64 before = live_nodes();
+  {
+    Tensor x = f64({1, 2});
+    auto [l, g] = value_and_grad([](const Tensor& y) { return sum(sin(y) * y); })(x);
+    l.item();
+    Tensor unread = g * 2.0;
+    auto [y, pull] = vjp([](const Tensor& z) { return z * z; })(x);
+    Tensor w = f64(1);
+    w.requires_grad();
+    (w * w).backward();
+    scan([](const Tensor& c, const Tensor& e) { return std::pair{c + e, c}; }, f64(0), x).first.item();
+    expect_error([&] { sum(x + f64({1, 2, 3})); }, "axis");
+  }
+  EXPECT_EQ(live_nodes(), before);
+}
+
+TEST(Results, UnheldOnesAreNotKept) {
+  Tensor x = ones({1 << 16});
+  x.eval();
+  auto [l, g] = value_and_grad([](const Tensor& y) { return sum(y * y); })(x);
+  g = Tensor();
+  size_t before = Storage::live_bytes();
+  l.item();
+  EXPECT_LT(Storage::live_bytes(), before + 1000);
+}
+
+TEST(Failures, AreReportedAtEachRead) {
+  auto f = [](const Tensor& x) {
+    return while_loop([](const Tensor& v) { return v < 5.0; }, [](const Tensor& v) { return v * 1.0; }, x, 3);
+  };
+  Tensor a = f64(1) + 1.0, b = f(a), c = b + 1.0;
+  expect_error([&] { c.item(); }, "while");
+  expect_error([&] { c.item(); }, "machine_test.cpp");
+  EXPECT_EQ(a.item(), 2);
+}
+
+}  // namespace
+}  // namespace tn

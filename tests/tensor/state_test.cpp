@@ -1,0 +1,156 @@
+// State through jit and the other transforms, donation, backward, effects.
+#include "base/array.h"
+#include "expect.h"
+#include "tensor/evaluate.h"
+
+namespace tn {
+namespace {
+
+struct Weights {
+  Tensor w, b;
+};
+struct Momentum {
+  Tensor m, steps;
+  double rate;
+};
+
+Tensor energy(const Weights& w, const Tensor& x) { return sum(w.w * x * w.w) + w.b; }
+
+TEST(Jit, StateGoesInAndOut) {
+  auto step = jit([](Weights& w, Momentum& o, const Tensor& x) {
+    auto [l, g] = value_and_grad(energy)(w, x);
+    o.m = o.m * 0.9 + g.w;
+    w.w = w.w - o.m * o.rate;
+    o.steps = o.steps + 1.0;
+    return l;
+  });
+  Weights w{f64({1, 2}), f64(.5)};
+  Momentum o{f64({0, 0}), f64(0), .1};
+  double first = step(w, o, f64(1)).item(), last = 0;
+  for (int i = 0; i < 4; ++i) last = step(w, o, f64(1)).item();
+  EXPECT_LT(last, first);
+  expect_near(o.steps, 5);
+  EXPECT_EQ(step.traces(), 1u);
+  o.rate = .05;  // a number of a struct belongs to the trace, not to the compiled program
+  u64 compiled = evaluation_counts().compiled;
+  step(w, o, f64(1));
+  EXPECT_EQ(step.traces(), 2u);
+  EXPECT_EQ(evaluation_counts().compiled, compiled);
+}
+
+TEST(Jit, RefusesHiddenTensors) {
+  static Tensor hidden = f64({1});
+  expect_error([] { jit([](const Tensor& x) { return x + hidden; })(f64(1)); }, "constant(x)");
+  static Tensor fine = constant(f64({3}));
+  expect_near(jit([](const Tensor& x) { return x * fine; })(f64(2)), 6);
+  expect_near(jit([](const Tensor& x) { return x * f64({1, 2})(1); })(f64(2)), 4);
+}
+
+struct Scale {
+  double by;
+  Tensor shift;
+  Tensor operator()(const Tensor& x) const { return x * by + shift; }
+};
+
+TEST(Jit, StructsAreWalked) {
+  auto f = jit(Scale{3, f64(1)});
+  expect_near(f(f64(2)), 7);
+  expect_near(f(f64(3)), 10);
+  EXPECT_EQ(f.traces(), 1u);
+  f(f64({1, 2}));
+  EXPECT_EQ(f.traces(), 2u);
+}
+
+TEST(Jit, LiteralsAreInputs) {
+  auto text = [](auto f) { return to_string(*trace(f, f64({1, 2}))); };
+  EXPECT_EQ(text([](const Tensor& x) { return x * 2.0 + 0.5; }), text([](const Tensor& x) { return x * 3.0 + 0.25; }));
+  EXPECT_NE(text([](const Tensor& x) { return pow(x, 2); }), text([](const Tensor& x) { return pow(x, 3); }));
+}
+
+TEST(Jit, WithoutResult) {
+  auto f = jit([](Tensor& x, const Tensor& y) { x = x + y; });
+  Tensor x = f64(1);
+  f(x, f64(2));
+  f(x, f64(2));
+  expect_near(x, 5);
+}
+
+TEST(Jit, DonatesStateNobodyElseHolds) {
+  auto f = jit([](Tensor& w) { w = w * 0.5; });
+  Tensor w = ones({1 << 18});
+  w.eval();
+  for (int i = 0; i < 3; ++i) f(w);
+  Tensor alias = w;
+  f(w);
+  EXPECT_EQ(alias(0).item(), 0.125);
+  EXPECT_EQ(w(0).item(), 0.0625);
+  auto twice = jit([](Tensor& a, Tensor& b) { a = a + b, b = a * 2.0; });
+  Tensor same = f64({1, 2}), other = same;
+  twice(same, other);
+  expect_near(same, {2, 4});
+  expect_near(other, {4, 8});
+}
+
+TEST(State, GradAndJvpWriteBack) {
+  auto f = [](const Tensor& x, Tensor& count) {
+    count = count + x;
+    return x * x;
+  };
+  Tensor count = f64(1);
+  expect_near(grad(f)(f64(3), count), 6);
+  expect_near(count, 4);
+  auto one = [](Tensor& x) {
+    Tensor y = x * x;
+    x = x + 1.0;
+    return y;
+  };
+  Tensor x = f64(2);
+  jvp(one)(x, f64(1));
+  expect_near(x, 3);
+  checkpoint(one)(x);
+  expect_near(x, 4);
+}
+
+TEST(Backward, AccumulatesAndAllowsReads) {
+  Tensor w = f64(2);
+  w.requires_grad();
+  Tensor x = w * w;
+  if (x.item() > 1) x = x * w;
+  x.backward();
+  expect_near(w.grad(), 12);
+  (w * 3.0).backward();
+  expect_near(w.grad(), 15);
+  w.zero_grad();
+  EXPECT_FALSE(w.grad().defined());
+  (w * w).backward();
+  expect_near(w.grad(), 4);
+  Tensor v = (w - w.grad() * 0.25).detach().requires_grad();
+  (v * v).backward();
+  expect_near(v.grad(), 2);
+  expect_error([] { f64(1).backward(); }, "requires_grad");
+  expect_error([&] { (w * f64({1, 2})).backward(); }, "expected a floating scalar, got f64[2]");
+}
+
+TEST(Backward, LossThenGradientRunsOnce) {
+  Tensor w = f64({1, 2});
+  auto [l, g] = value_and_grad([](const Tensor& x) { return sum(sin(x)); })(w);
+  u64 before = evaluation_counts().evaluations;
+  l.item();
+  g.to_vector();
+  EXPECT_EQ(evaluation_counts().evaluations, before + 1);
+}
+
+TEST(Tensors, StepsOfEagerTrainingUseBoundedMemory) {
+  Tensor w = ones({1000}), x = ones({1000});
+  auto loss = [&](const Tensor& p) { return sum(square(p * x)); };
+  i64 most = 0;
+  for (int i = 0; i < 3000; ++i) {
+    w = w - grad(loss)(w) * 0.001;
+    most = std::max(most, live_nodes());
+  }
+  EXPECT_LT(most, 20000);
+  EXPECT_GT(w(0).item(), 0);
+}
+
+}  // namespace
+}  // namespace tn
