@@ -22,6 +22,8 @@ std::vector<Family> families() {
       index_ops,        //
       scatter_ops,      //
       contraction_ops,  //
+      conv_ops,         //
+      pool_ops,         //
       normalize_ops,    //
       activation_ops,   //
       control_ops,
