@@ -26,9 +26,16 @@ struct Net {
 
   static Net make(nn::Keys keys) {
     auto conv = [&](tn::i64 in, tn::i64 out) { return nn::conv2d(keys, in, out, 3, {.padding = 1, .bias = false}); };
-    return {.conv1 = conv(1, 32), .conv2 = conv(32, 32), .conv3 = conv(32, 64), .conv4 = conv(64, 64),
-            .bn1 = nn::batch_norm2d(32), .bn2 = nn::batch_norm2d(32), .bn3 = nn::batch_norm2d(64), .bn4 = nn::batch_norm2d(64),
-            .fc1 = nn::linear(keys, 64 * 7 * 7, 128), .fc2 = nn::linear(keys, 128, 10)};
+    return {.conv1 = conv(1, 32),
+            .conv2 = conv(32, 32),
+            .conv3 = conv(32, 64),
+            .conv4 = conv(64, 64),
+            .bn1 = nn::batch_norm2d(32),
+            .bn2 = nn::batch_norm2d(32),
+            .bn3 = nn::batch_norm2d(64),
+            .bn4 = nn::batch_norm2d(64),
+            .fc1 = nn::linear(keys, 64 * 7 * 7, 128),
+            .fc2 = nn::linear(keys, 128, 10)};
   }
   /// Pictures [batch, 1, 28, 28] -> logits [batch, 10]. `norm` is how a batch norm is called: training or not.
   template <class Self, class Norm>
@@ -69,7 +76,8 @@ double accuracy(const Pictures& set, Predict predict) {
   tn::i64 n = set.images.size(0);
   for (tn::i64 at = 0; at < n; at += 250) {
     Tensor logits = predict(to_input(set.images(tn::slice(at, at + 250))));
-    right += sum(cast(argmax(logits, {.axis = -1}) == to_labels(set.labels(tn::slice(at, at + 250))), tn::DType::f32)).item();
+    right += sum(cast(argmax(logits, {.axis = -1}) == to_labels(set.labels(tn::slice(at, at + 250))), tn::DType::f32))
+                 .item();
   }
   return right / static_cast<double>(n);
 }
@@ -113,7 +121,9 @@ tn::Network fine_tune(const tn::Network& network, const Pictures& set, int steps
   for (int i = 0; i < steps; ++i) {
     tn::data::Batch batch = loader.next();
     Tensor x = to_input(batch[0]), y = to_labels(batch[1]);
-    auto loss_of = [&](const std::vector<Tensor>& w) { return nn::cross_entropy_loss(network.apply(w, std::vector{x})[0], y); };
+    auto loss_of = [&](const std::vector<Tensor>& w) {
+      return nn::cross_entropy_loss(network.apply(w, std::vector{x})[0], y);
+    };
     auto [loss, gradients] = tn::value_and_grad(loss_of)(weights);
     for (size_t k = 0; k < weights.size(); ++k)
       if (trained[k]) weights[k] = weights[k] - gradients[k] * 1e-3;
@@ -126,7 +136,8 @@ int train_command(const std::string& data, const std::string& plugin, const std:
   const char* quick = std::getenv("FASHION_EPOCHS");
   Pictures set(data, "train"), test(data, "t10k");
   Net net = Net::make(nn::Keys(0));
-  std::cout << "training " << tn::parameter_count(net) << " parameters on " << set.images.size(0) << " pictures" << std::endl;
+  std::cout << "training " << tn::parameter_count(net) << " parameters on " << set.images.size(0) << " pictures"
+            << std::endl;
   double train_seconds = train(net, set, test, quick ? std::atoi(quick) : 3);
   double accuracy_trained = accuracy(test, [&](const Tensor& x) { return net(x); });
 
@@ -158,7 +169,8 @@ int classify_command(const std::string& data, const std::string& plugin, const s
   double right = accuracy(test, [&](const Tensor& x) { return context.run({x})[0]; });
   Tensor sample = context.run({to_input(test.images(tn::slice(0, 64)))})[0];
   save_npy(out + "/sample_logits.npy", sample);
-  std::ofstream(out + "/plan.txt") << right << " " << load_ms << " " << std::filesystem::file_size(out + "/model.plan") << "\n";
+  std::ofstream(out + "/plan.txt") << right << " " << load_ms << " " << std::filesystem::file_size(out + "/model.plan")
+                                   << "\n";
   std::cout << "plan: test accuracy " << right << ", loaded in " << load_ms << " ms" << std::endl;
   return 0;
 }

@@ -1,5 +1,5 @@
-// The engine: a network is built once into a plan (optimised, compiled, its memory laid out), a plan is saved and mapped
-// back in another process, and contexts run it, many at once.
+// The engine: a network is built once into a plan (optimised, compiled, its memory laid out), a plan is saved and
+// mapped back in another process, and contexts run it, many at once.
 //
 //   Plan plan = build_plan(network, {.profiles = {{"batch", 1, 64, 256}}});
 //   plan.save("model.plan");

@@ -1,6 +1,6 @@
 // Runs the backend cases that the onnx wheel ships: every model on its inputs, each in a process of its own with a time
-// limit, outputs compared as the onnx package compares them (dtype and shape equal, rtol 1e-3, atol 1e-7 unless the case
-// says otherwise). Prints a line a case with --verbose, a table of reasons, and "N passed, N failed, N skipped".
+// limit, outputs compared as the onnx package compares them (dtype and shape equal, rtol 1e-3, atol 1e-7 unless the
+// case says otherwise). Prints a line a case with --verbose, a table of reasons, and "N passed, N failed, N skipped".
 //
 //   backend_cases DATA [--report FILE] [--minimum N] [--only TEXT] [--verbose]
 //
@@ -47,7 +47,9 @@ std::vector<std::string> numbered(const fs::path& folder, const std::string& ste
   }
 }
 
-const onnx::ValueInfo* nth(const std::vector<onnx::ValueInfo>& list, size_t i) { return i < list.size() ? &list[i] : nullptr; }
+const onnx::ValueInfo* nth(const std::vector<onnx::ValueInfo>& list, size_t i) {
+  return i < list.size() ? &list[i] : nullptr;
+}
 
 onnx::ValueDef read_value(const std::string& path, const onnx::ValueInfo* info) {
   auto kind = info ? info->type.kind : onnx::TypeInfo::Kind::tensor;
@@ -56,17 +58,21 @@ onnx::ValueDef read_value(const std::string& path, const onnx::ValueInfo* info) 
 
 /// Empty when the arrays agree.
 std::string difference(const Array& got, const Array& want) {
-  if (got.dtype != want.dtype) return "dtype " + std::string(name(got.dtype)) + " instead of " + std::string(name(want.dtype));
+  if (got.dtype != want.dtype)
+    return "dtype " + std::string(name(got.dtype)) + " instead of " + std::string(name(want.dtype));
   if (got.shape != want.shape) return "another shape";
   for (i64 i = 0; i < got.size(); ++i) {
     if (!is_float(got.dtype)) {
-      if (got.get_int(i) != want.get_int(i)) return "element " + std::to_string(i) + " is " + std::to_string(got.get_int(i)) + " instead of " + std::to_string(want.get_int(i));
+      if (got.get_int(i) != want.get_int(i))
+        return "element " + std::to_string(i) + " is " + std::to_string(got.get_int(i)) + " instead of " +
+               std::to_string(want.get_int(i));
       continue;
     }
     double g = got.get(i), w = want.get(i);
     if (std::isnan(g) && std::isnan(w)) continue;
     if (g == w) continue;
-    if (!(std::fabs(g - w) <= 1e-7 + 1e-3 * std::fabs(w))) return "element " + std::to_string(i) + " is " + std::to_string(g) + " instead of " + std::to_string(w);
+    if (!(std::fabs(g - w) <= 1e-7 + 1e-3 * std::fabs(w)))
+      return "element " + std::to_string(i) + " is " + std::to_string(g) + " instead of " + std::to_string(w);
   }
   return "";
 }
@@ -80,7 +86,8 @@ Outcome run_set(const onnx::ModelDef& model, const fs::path& set, const std::str
   std::vector<std::string> open;
   for (const auto& i : model.graph.inputs)
     if (!backed.contains(i.name)) open.push_back(i.name);
-  options.keep_backed_inputs = input_files.size() == model.graph.inputs.size() && open.size() != model.graph.inputs.size();
+  options.keep_backed_inputs =
+      input_files.size() == model.graph.inputs.size() && open.size() != model.graph.inputs.size();
   for (size_t i = 0; i < input_files.size(); ++i) {
     const auto* info = nth(model.graph.inputs, i);
     onnx::ValueDef v = read_value(input_files[i], info);
@@ -116,9 +123,7 @@ Outcome run_case(const fs::path& folder) {
       if (all.kind != Outcome::Kind::passed) return all;
     }
     return all;
-  } catch (const Error& e) {
-    return {Outcome::Kind::skipped, e.what()};
-  } catch (const std::exception& e) {
+  } catch (const Error& e) { return {Outcome::Kind::skipped, e.what()}; } catch (const std::exception& e) {
     return {Outcome::Kind::failed, e.what()};
   }
 }
@@ -170,7 +175,8 @@ std::string class_of(const std::string& reason) {
     at += from.size();
     return reason.substr(at, reason.find_first_of(to, at) - at);
   };
-  if (std::string op = between("an operator Tenon imports, got ", ";\n"); !op.empty()) return "operator " + op + " has no converter";
+  if (std::string op = between("an operator Tenon imports, got ", ";\n"); !op.empty())
+    return "operator " + op + " has no converter";
   for (const char* start : {"an element type Tenon has, got ", "uint8 or bool, got "})
     if (std::string type = between(start, ";\n "); !type.empty()) return "element type " + type;
   if (reason.find("got a sequence, optional") != reason.npos) return "sequence, optional or map input";
@@ -191,11 +197,16 @@ int main(int argc, char** argv) {
   bool verbose = false;
   for (int i = 1; i < argc; ++i) {
     std::string a = argv[i];
-    if (a == "--report" && i + 1 < argc) report = argv[++i];
-    else if (a == "--minimum" && i + 1 < argc) minimum = std::atoi(argv[++i]);
-    else if (a == "--only" && i + 1 < argc) only = argv[++i];
-    else if (a == "--verbose") verbose = true;
-    else data = a;
+    if (a == "--report" && i + 1 < argc)
+      report = argv[++i];
+    else if (a == "--minimum" && i + 1 < argc)
+      minimum = std::atoi(argv[++i]);
+    else if (a == "--only" && i + 1 < argc)
+      only = argv[++i];
+    else if (a == "--verbose")
+      verbose = true;
+    else
+      data = a;
   }
   std::vector<fs::path> cases;
   for (const auto& entry : fs::recursive_directory_iterator(data))
@@ -209,7 +220,8 @@ int main(int argc, char** argv) {
     if (!only.empty() && name.find(only) == name.npos) continue;
     Outcome o = guarded(folder);
     if (verbose) std::printf("%c %s %s\n", static_cast<char>(o.kind), name.c_str(), o.reason.c_str());
-    if (o.kind == Outcome::Kind::passed) ++passed;
+    if (o.kind == Outcome::Kind::passed)
+      ++passed;
     else if (o.kind == Outcome::Kind::skipped) {
       ++skipped;
       skips[class_of(o.reason)].push_back(name);
@@ -221,8 +233,10 @@ int main(int argc, char** argv) {
   std::vector<std::pair<size_t, std::string>> order;
   for (const auto& [reason, names] : skips) order.emplace_back(names.size(), reason);
   std::sort(order.rbegin(), order.rend());
-  std::string text = "| cases | passed | failed | skipped |\n|---|---|---|---|\n| " + std::to_string(passed + failed + skipped) + " | " +
-                     std::to_string(passed) + " | " + std::to_string(failed) + " | " + std::to_string(skipped) + " |\n\n| skipped | because |\n|---|---|\n";
+  std::string text = "| cases | passed | failed | skipped |\n|---|---|---|---|\n| " +
+                     std::to_string(passed + failed + skipped) + " | " + std::to_string(passed) + " | " +
+                     std::to_string(failed) + " | " + std::to_string(skipped) +
+                     " |\n\n| skipped | because |\n|---|---|\n";
   for (const auto& [count, reason] : order) {
     std::string safe = reason;
     std::replace(safe.begin(), safe.end(), '|', '/');
@@ -230,10 +244,13 @@ int main(int argc, char** argv) {
   }
   if (!failures.empty()) {
     text += "\n| failed | because |\n|---|---|\n";
-    for (const std::string& f : failures) text += "| " + f.substr(0, f.find(':')) + " | " + f.substr(f.find(':') + 2) + " |\n";
+    for (const std::string& f : failures)
+      text += "| " + f.substr(0, f.find(':')) + " | " + f.substr(f.find(':') + 2) + " |\n";
   }
-  if (report.empty()) std::fputs(text.c_str(), stdout);
-  else write_file("report", report, text);
+  if (report.empty())
+    std::fputs(text.c_str(), stdout);
+  else
+    write_file("report", report, text);
   std::printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
   return passed >= minimum && failed == 0 ? 0 : 1;
 }
