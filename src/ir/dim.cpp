@@ -8,6 +8,7 @@
 #include <deque>
 #include <mutex>
 #include <numeric>
+#include <tuple>
 #include <unordered_map>
 
 #include "base/hash.h"
@@ -253,34 +254,53 @@ Dim product(std::span<const Dim> shape) {
 
 // ---------------------------------------------------------------- text
 
+// Order by text, not by creation: a text, and with it a kernel's key, must not depend on what the process made before.
+
 static std::string atom_text(const DimNode* n) {
   switch (n->kind) {
     case DimNode::Kind::symbol: return n->name;
     case DimNode::Kind::floordiv: return "((" + to_string(n->a) + ")//(" + to_string(n->b) + "))";
-    case DimNode::Kind::min: return "min(" + to_string(n->a) + ", " + to_string(n->b) + ")";
-    case DimNode::Kind::max: return "max(" + to_string(n->a) + ", " + to_string(n->b) + ")";
+    case DimNode::Kind::min:
+    case DimNode::Kind::max: {
+      std::string a = to_string(n->a), b = to_string(n->b);
+      if (b < a) a.swap(b);
+      return (n->kind == DimNode::Kind::min ? "min(" : "max(") + a + ", " + b + ")";
+    }
     case DimNode::Kind::polynomial: break;
   }
   internal("a polynomial stands where an atom should");
 }
 
+static std::string factors_text(const Atoms& atoms) {
+  if (atoms.size() == 1) return atom_text(atoms[0]);
+  std::vector<std::string> factors;
+  for (const DimNode* a : atoms) factors.push_back(atom_text(a));
+  std::sort(factors.begin(), factors.end());
+  std::string text;
+  for (const std::string& f : factors) text += (text.empty() ? "" : "*") + f;
+  return text;
+}
+
 std::string to_string(Dim d) {
   if (d.is_constant()) return std::to_string(d.value());
-  Terms terms = terms_of(d);
-  // Positive terms with atoms first, so that texts read "n - 1" and never start with a sign where they need not.
-  std::stable_sort(terms.begin(), terms.end(), [](const auto& x, const auto& y) {
-    auto rank = [](const auto& t) { return t.coefficient > 0 && !t.atoms.empty() ? 0 : t.atoms.empty() ? 2 : 1; };
-    return rank(x) < rank(y);
-  });
+  if (d.is_symbol()) return d.node()->name;
+  struct Part {
+    int rank;  // positive terms first, the constant last, so that texts read "n - 1"
+    std::string factors;
+    i64 coefficient;
+  };
+  std::vector<Part> parts;
+  for (const auto& t : terms_of(d))
+    parts.push_back({t.atoms.empty() ? 2 : t.coefficient > 0 ? 0 : 1, factors_text(t.atoms), t.coefficient});
+  std::sort(parts.begin(), parts.end(),
+            [](const Part& x, const Part& y) { return std::tie(x.rank, x.factors) < std::tie(y.rank, y.factors); });
   std::string text;
-  for (const auto& t : terms) {
-    i64 c = t.coefficient;
+  for (const auto& [rank, factors, coefficient] : parts) {
+    i64 c = coefficient;
     if (!text.empty()) {
       text += c < 0 ? " - " : " + ";
       c = c < 0 ? -c : c;
     }
-    std::string factors;
-    for (const DimNode* a : t.atoms) factors += (factors.empty() ? "" : "*") + atom_text(a);
     if (factors.empty())
       text += std::to_string(c);
     else

@@ -39,18 +39,20 @@ class Prover {
  private:
   static constexpr int kMaxDepth = 32, kMaxSteps = 4000;
 
-  /// floor(n / k) lies in [(n - k + 1) / k, n / k], and is at least 0 where n is.
+  /// floor(n / k) lies in [(n - k + 1) / k, n / k], and is at least 0 where n is. Alone, without a factor, it is at
+  /// least v exactly where n >= k v, and at most v exactly where n < k (v + 1).
   bool division(const DimNode* x, Dim a, Dim b, bool positive, int depth) {
-    if (!x->b.is_constant()) {
-      // n // m for sizes: at least 0; at most n.
-      if (!nonnegative(x->a, depth + 1)) return false;
-      return positive ? nonnegative(b, depth + 1) : nonnegative(a * x->a + b, depth + 1);
+    Dim n = x->a, k = x->b;
+    auto holds = [&](Dim d) { return nonnegative(d, depth + 1); };
+    if (k.is_constant() ? k.value() < 0 : !holds(k - Dim(1))) {
+      // n // m for sizes that may be 0: at least 0; at most n.
+      if (k.is_constant() || !holds(k) || !holds(n)) return false;
+      return positive ? holds(b) : holds(a * n + b);
     }
-    Dim k = x->b;
-    if (k.value() < 0) return false;
-    if (positive && nonnegative(x->a, depth + 1) && nonnegative(b, depth + 1)) return true;
-    Dim numerator = positive ? x->a - k + Dim(1) : x->a;
-    return nonnegative(a * numerator + k * b, depth + 1);
+    if (a == Dim(1) && holds(n + k * b)) return true;
+    if (a == Dim(-1) && holds(k * (b + Dim(1)) - Dim(1) - n)) return true;
+    if (positive && holds(n) && holds(b)) return true;
+    return holds(a * (positive ? n - k + Dim(1) : n) + k * b);
   }
 
   const Bound* find(Dim symbol) const {

@@ -89,7 +89,7 @@ struct Node {
   static constexpr Dim kNone = Dim(i64{-1} << 60);
 };
 
-/// The coordinates of a tile.
+/// The coordinates of a tile; printed r and l, and equal to no size whatever its name.
 Dim row();
 Dim lane();
 

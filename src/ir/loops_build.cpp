@@ -6,12 +6,12 @@
 namespace tn::loops {
 
 Dim row() {
-  static const Dim r = Dim::symbol("r");
+  static const Dim r = Dim::symbol("'r");
   return r;
 }
 
 Dim lane() {
-  static const Dim l = Dim::symbol("l");
+  static const Dim l = Dim::symbol("'l");
   return l;
 }
 

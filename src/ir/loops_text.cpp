@@ -9,6 +9,7 @@
 //     }
 //   }
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/hash.h"
 #include "ir/loops.h"
@@ -45,15 +46,24 @@ class Printer {
   }
 
  private:
+  /// Sizes n0.. and variables v0.. in a canonical text; else their own names, made different where they are not.
   void rename() {
-    if (!canonical_) return;
+    renames_ = {{row(), Dim::symbol("r")}, {lane(), Dim::symbol("l")}};
+    std::unordered_set<std::string> taken{"r", "l", "min", "max"};
     size_t sizes = 0, variables = 0;
-    for (Dim s : k_.sizes) renames_.emplace_back(s, Dim::symbol("n" + std::to_string(sizes++)));
+    auto give = [&](Dim symbol, std::string canonical) {
+      std::string own = to_string(symbol), stem = own.substr(0, own.find('\''));
+      if (stem.empty()) stem = "v";
+      std::string name = canonical_ ? canonical : stem;
+      for (int i = 2; !taken.insert(name).second; ++i) name = stem + std::to_string(i);
+      renames_.emplace_back(symbol, Dim::symbol(name));
+    };
+    for (Dim s : k_.sizes) give(s, "n" + std::to_string(sizes++));
     for (const Node& n : k_.nodes)
-      if (n.variable != Node::kNone) renames_.emplace_back(n.variable, Dim::symbol("v" + std::to_string(variables++)));
+      if (n.variable != Node::kNone) give(n.variable, "v" + std::to_string(variables++));
   }
 
-  std::string dim(Dim d) const { return tn::to_string(canonical_ ? substitute(d, renames_) : d); }
+  std::string dim(Dim d) const { return tn::to_string(substitute(d, renames_)); }
   std::string buffer(size_t i) const { return canonical_ ? "b" + std::to_string(i) : k_.buffers[i].name; }
 
   std::string shape(std::span<const Dim> s) const {
