@@ -333,6 +333,8 @@ std::vector<Sample> pick_samples(bool spread) {
     with(d, {5}, {5}, {0, 0, 2, 4, 4}, windows({3}, {1}, {1}, {1}, {1}), {5});
     with(d, {3}, {3}, {-1, 0, 2}, windows({1}, {2}, {1}, {2}, {1}), {3});
   }
+  with(DType::f32, {17}, {17}, {0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16},
+       windows({3}, {1}, {1}, {1}, {1}), {17});
   with(DType::f32, {0, 2}, {0, 1}, {}, windows({2}, {2}, {0}, {0}, {1}), {2});
   SampleOperand x{DType::f32, {4}, 0, 1, {}}, index{DType::i32, {3}, 0, 1, {}};
   Attrs two = windows({2}, {2}, {0}, {0}, {1});

@@ -24,6 +24,8 @@ std::vector<Family> families() {
       contraction_ops,  //
       conv_ops,         //
       pool_ops,         //
+      random_ops,       //
+      effect_ops,       //
       normalize_ops,    //
       activation_ops,   //
       control_ops,
