@@ -165,6 +165,7 @@ std::vector<Sample> shaped_samples(const Attrs& more, std::initializer_list<Attr
   with(key_operand(), {0, 3}, more);
   with(key_operand({0}), {17}, more);
   with(key_operand({2, 3}), {4, 5}, more);
+  with(key_operand({17}), {3}, more);
   for (const Attrs& a : others) with(key_operand(), {33}, a);
   with({DType::u32, {3}, 0, 9, {}}, {2}, more, "expected a key u32[..., 2], got u32[3]");
   with({DType::i32, {2}, 0, 9, {}}, {2}, more, "expected a key");
@@ -235,7 +236,7 @@ OpDef split_entry() {
           [] {
             std::vector<Sample> r;
             for (i64 count : {17, 2, 0}) r.push_back({{key_operand()}, {{"count", count}}, {}, 0});
-            r.push_back({{key_operand({3})}, {{"count", i64{2}}}, {}, 0});
+            r.push_back({{key_operand({17})}, {{"count", i64{2}}}, {}, 0});
             r.push_back({{key_operand({0})}, {{"count", i64{33}}}, {}, 0});
             r.push_back(failing({{DType::u32, {3}, 0, 9, {}}}, "expected a key", {{"count", i64{2}}}));
             r.push_back(failing({key_operand()}, "expected a count from 0", {{"count", i64{-1}}}));
@@ -432,7 +433,7 @@ OpDef bernoulli_entry() {
         std::vector<Sample> r;
         for (DType d : {DType::f64, DType::f32, DType::f16, DType::bf16})
           r.push_back({{key_operand(), {d, {}, 0, 1, {}}}, {{"shape", Shape{33}}}, {}, 0});
-        r.push_back({{key_operand({2}), {DType::f32, {2, 1}, 0, 1, {}}}, {{"shape", Shape{17}}}, {}, 0});
+        r.push_back({{key_operand({17}), {DType::f32, {17, 1}, 0, 1, {}}}, {{"shape", Shape{5}}}, {}, 0});
         r.push_back({{key_operand(), {DType::f32, {0}, 0, 1, {}}}, {{"shape", Shape{0}}}, {}, 0});
         r.push_back(failing({key_operand(), {DType::f32, {3}, 0, 1, {}}}, "does not on axis 0", {{"shape", Shape{2}}}));
         return r;
@@ -474,7 +475,7 @@ OpDef permutation_entry() {
           [] {
             std::vector<Sample> r;
             for (i64 n : {33, 17, 1, 0}) r.push_back({{key_operand()}, {{"size", Shape{n}}}, {}, 0});
-            r.push_back({{key_operand({3})}, {{"size", Shape{5}}}, {}, 0});
+            r.push_back({{key_operand({17})}, {{"size", Shape{5}}}, {}, 0});
             r.push_back({{key_operand({0})}, {{"size", Shape{5}}}, {}, 0});
             r.push_back(failing({key_operand()}, "expected one size, got 2", {{"size", Shape{2, 3}}}));
             return r;

@@ -50,7 +50,8 @@ TEST_P(Entry, PrintsAndParsesBack) {
   }
 }
 
-/// Every extent over 1 becomes a symbol, equal ones the same, in types and in attributes that are dims.
+/// Every extent over 2 (a random key is two words) becomes a symbol, equal ones the same, in types and in attributes
+/// that are dims.
 struct Symbols {
   std::map<i64, Dim> of;
   DimEnv env;
@@ -61,7 +62,7 @@ struct Symbols {
   }
   Type type(Type t) {
     Shape shape;
-    for (Dim d : t.shape()) shape.push_back(d.value() > 1 ? symbol(d.value()) : d);
+    for (Dim d : t.shape()) shape.push_back(d.value() > 2 ? symbol(d.value()) : d);
     return t.with(shape);
   }
   Attrs attrs(const Attrs& a) {
