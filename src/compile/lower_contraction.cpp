@@ -1,6 +1,6 @@
 // Contractions as plain nests: lanes along the last result axis, one fma chain for each result. The indices come from
 // the op; what reads the operands and what becomes of the sums is whatever the group computes there.
-#include "compile/group.h"
+#include "compile/contraction.h"
 
 namespace tn {
 
@@ -81,6 +81,11 @@ class Nest {
 }  // namespace
 
 Lowered lower_contraction(const Graph& g, const GraphIndex& index, const Group& group, const Target& target) {
+  if (auto tiled = lower_tiled_contraction(g, index, group, target)) return std::move(*tiled);
+  return lower_plain_contraction(g, index, group, target);
+}
+
+Lowered lower_plain_contraction(const Graph& g, const GraphIndex& index, const Group& group, const Target& target) {
   const Node& node = g.nodes()[group.anchor];
   u32 result = node.first_result;
   auto shape = g.type(result).shape();

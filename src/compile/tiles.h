@@ -1,0 +1,18 @@
+// Tile numbers by width of vectors and size, measured; results do not depend on them.
+#pragma once
+#include "compile/kernel_writer.h"
+
+namespace tn {
+
+/// A register tile of a contraction: rows x lanes accumulators.
+struct ContractionTile {
+  int rows = 1, lanes = 1;
+};
+/// For a result of rows x lanes (may be symbolic), accumulated in `dtype`. Accumulators, one row of the panel and one
+/// broadcast fit the registers; lanes are a power of two, or 24 or 48.
+ContractionTile contraction_tile(const Target& target, DType dtype, Dim rows, Dim lanes);
+
+/// A tile of pixels x channels of a convolution whose rows are `pixels` wide.
+ContractionTile window_tile(const Target& target, DType dtype, Dim pixels, Dim channels);
+
+}  // namespace tn

@@ -1,0 +1,239 @@
+// Tiled contractions against the plain nests: the same bits in the interpreter and as machine code of each width, for
+// every layout, tail and epilogue.
+#include "compile/contraction.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "backend/cpu/cpu.h"
+#include "backend/interpreter/program.h"
+#include "ir/graph.h"
+#include "op/emit.h"
+#include "tenon/error.h"
+
+namespace tn {
+namespace {
+
+using Data = std::vector<std::vector<std::byte>>;
+
+struct Problem {
+  GraphPtr graph;
+  Group group;
+  DimEnv sizes;
+};
+
+/// The graph's last contraction with all that follows it in one group, and what feeds its second operand.
+Problem problem(Builder& b, std::initializer_list<Value> outputs, std::initializer_list<std::string_view> fused = {}) {
+  Problem p;
+  p.graph = b.build(std::vector<Value>(outputs));
+  const Graph& g = *p.graph;
+  p.group.kind = Group::Kind::contraction;
+  p.group.computed.assign(g.nodes().size(), false);
+  for (u32 n = 0; n < g.nodes().size(); ++n) {
+    const Node& node = g.nodes()[n];
+    if (node.op->lower.as<Contraction>()) p.group.anchor = n;
+    bool in = node.op->lower.as<Contraction>() || std::find(fused.begin(), fused.end(), node.op->name) != fused.end();
+    p.group.computed[n] = in;
+  }
+  for (u32 v : g.outputs()) p.group.outputs.push_back(v);
+  return p;
+}
+
+/// Numbers with many bits, and some specials.
+std::vector<std::byte> numbers(Type t, const DimEnv& sizes, u64 seed) {
+  auto count = static_cast<size_t>(evaluate(t.size(), sizes));
+  Array a = Array::empty(t.dtype(), {static_cast<i64>(count)});
+  u64 state = seed * 0x9E3779B97F4A7C15ull + 1;
+  for (size_t i = 0; i < count; ++i) {
+    state = state * 6364136223846793005ull + 1442695040888963407ull;
+    double x = static_cast<double>(static_cast<i64>(state >> 40)) / (1 << 23) - 1;
+    if (is_float(t.dtype()))
+      a.set(static_cast<i64>(i), x);
+    else
+      a.set_int(static_cast<i64>(i), static_cast<i64>(state >> 33) % 100);
+  }
+  return {a.bytes_begin(), a.bytes_begin() + a.nbytes()};
+}
+
+template <class Run>
+Data execute(const Problem& p, const Lowered& l, const Run& run) {
+  Data buffers;
+  std::vector<void*> pointers;
+  std::vector<size_t> results(p.group.outputs.size());
+  size_t argument = 0;
+  for (const auto& buffer : l.kernel.buffers) {
+    if (!buffer.is_argument()) continue;
+    const auto& a = l.arguments[argument];
+    if (a.temp || a.written) {
+      auto bytes_needed = static_cast<size_t>(evaluate(product(buffer.shape), p.sizes) * bytes(buffer.dtype));
+      buffers.emplace_back(bytes_needed, std::byte{0xEE});
+      for (size_t i = 0; i < results.size(); ++i)
+        if (!a.temp && p.group.outputs[i] == a.value) results[i] = argument;
+    } else {
+      buffers.push_back(numbers(p.graph->type(a.value), p.sizes, a.value + 1));
+    }
+    ++argument;
+  }
+  for (auto& b : buffers) pointers.push_back(b.data());
+  std::vector<i64> sizes;
+  for (Dim s : l.kernel.sizes) sizes.push_back(evaluate(s, p.sizes));
+  auto scratch_bytes = static_cast<size_t>(evaluate(l.kernel.scratch_bytes, p.sizes)) + 64;
+  std::vector<std::byte> scratch(scratch_bytes + 64, std::byte{0xEE});
+  void* aligned = reinterpret_cast<void*>((reinterpret_cast<u64>(scratch.data()) + 63) & ~u64{63});
+  i64 phase = 0, error = 0;
+  for (loops::Val v : l.kernel.phases()) {
+    i64 extent = evaluate(l.kernel.nodes[static_cast<size_t>(v)].extent, p.sizes), half = extent / 2;
+    run(phase, pointers.data(), sizes.data(), half, extent, aligned, &error);  // as another thread might come first
+    run(phase++, pointers.data(), sizes.data(), 0, half, aligned, &error);
+  }
+  Data out;
+  for (size_t r : results) out.push_back(buffers[r]);
+  return out;
+}
+
+Data interpreted(const Problem& p, const Lowered& l) {
+  loops::Program program(l.kernel);
+  return execute(p, l, [&](auto... x) { program.run(x...); });
+}
+
+void expect_equal(const Data& want, const Data& got, const std::string& what) {
+  ASSERT_EQ(want.size(), got.size());
+  for (size_t i = 0; i < want.size(); ++i) {
+    ASSERT_EQ(want[i].size(), got[i].size());
+    size_t bad = 0;
+    for (size_t j = 0; j < want[i].size(); ++j) bad += want[i][j] != got[i][j];
+    EXPECT_EQ(bad, 0u) << what << ": bytes of output " << i << " differ, of " << want[i].size();
+  }
+}
+
+/// Plain and tiled lowerings, all executors, all tiles.
+void expect_same(const Problem& p, bool tiled = true) {
+  GraphIndex index(*p.graph);
+  Target target;
+  Data want = interpreted(p, lower_plain_contraction(*p.graph, index, p.group, target));
+  for (int width : {512, 256}) {
+    target.vector_bits = width;
+    auto l = lower_tiled_contraction(*p.graph, index, p.group, target);
+    ASSERT_EQ(l.has_value(), tiled);
+    if (!l) return;
+    std::string name = "tiles for " + std::to_string(width);
+    expect_equal(want, interpreted(p, *l), name + " interpreted");
+    for (cpu::Isa isa : {cpu::Isa::avx2, cpu::Isa::avx512}) {
+      if (isa > cpu::widest_isa()) continue;
+      auto code = cpu::compile_kernel(l->kernel, isa);
+      ASSERT_TRUE(code) << cpu::compiler_problem();
+      Data got = execute(p, *l, [&](auto... x) { code->run(x...); });
+      expect_equal(want, got, name + " on " + std::string(cpu::name(isa)));
+    }
+  }
+}
+
+Value input(Builder& b, std::initializer_list<Dim> shape, DType d = DType::f32) {
+  return b.input(Type::tensor(d, shape));
+}
+
+TEST(TiledContraction, MatricesOfManySizes) {
+  for (auto [m, n, k] :
+       {std::tuple{1, 1, 1}, {6, 64, 7}, {7, 65, 3}, {13, 10, 33}, {5, 100, 64}, {97, 33, 65}, {3, 16, 0}}) {
+    Builder b;
+    Value x = input(b, {m, k}), y = input(b, {k, n});
+    SCOPED_TRACE(std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k));
+    expect_same(problem(b, {dot(x, y, {}, {}, {1}, {0})}));
+  }
+}
+
+TEST(TiledContraction, EveryLayout) {
+  for (bool x_turned : {false, true})
+    for (bool y_turned : {false, true})
+      for (auto [m, n, k] : {std::tuple{13, 70, 37}, {300, 64, 20}}) {
+        Builder b;
+        Value x = x_turned ? input(b, {k, m}) : input(b, {m, k});
+        Value y = y_turned ? input(b, {n, k}) : input(b, {k, n});
+        expect_same(problem(b, {dot(x, y, {}, {}, {x_turned ? 0 : 1}, {y_turned ? 1 : 0})}));
+      }
+}
+
+TEST(TiledContraction, SymbolicSizes) {
+  Dim m = Dim::symbol("m"), n = Dim::symbol("n"), k = Dim::symbol("k");
+  for (bool turned : {false, true})
+    for (auto [mv, nv, kv] : {std::tuple{1, 1, 1}, {0, 5, 3}, {6, 64, 16}, {13, 70, 37}, {20, 129, 65}}) {
+      Builder b;
+      Value x = input(b, {m, k}), y = turned ? input(b, {n, k}) : input(b, {k, n});
+      Problem p = problem(b, {dot(x, y, {}, {}, {1}, {turned ? 1 : 0})});
+      p.sizes.set(m, mv);
+      p.sizes.set(n, nv);
+      p.sizes.set(k, kv);
+      expect_same(p);
+    }
+}
+
+TEST(TiledContraction, BatchesAndManyAxes) {
+  {
+    Builder b;
+    Value x = input(b, {3, 13, 17}), y = input(b, {3, 17, 33});
+    expect_same(problem(b, {dot(x, y, {0}, {0}, {2}, {1})}));
+  }
+  {  // two batch axes in different places, two contracted axes
+    Builder b;
+    Value x = input(b, {3, 2, 4, 5}), y = input(b, {4, 3, 5, 2, 19});
+    expect_same(problem(b, {dot(x, y, {0, 1}, {1, 3}, {3, 2}, {2, 0})}));
+  }
+  {  // leading axes of x are rows together
+    Builder b;
+    Value x = input(b, {4, 5, 17}), y = input(b, {17, 40});
+    expect_same(problem(b, {dot(x, y, {}, {}, {2}, {0})}));
+  }
+  {  // a vector each way, and an outer product
+    Builder b;
+    Value x = input(b, {33}), y = input(b, {33, 20});
+    expect_same(problem(b, {dot(x, y, {}, {}, {0}, {0})}));
+  }
+  {
+    Builder b;
+    Value x = input(b, {21, 33}), y = input(b, {33});
+    expect_same(problem(b, {dot(x, y, {}, {}, {1}, {0})}));
+  }
+  {
+    Builder b;
+    Value x = input(b, {7}), y = input(b, {19});
+    expect_same(problem(b, {dot(x, y, {}, {}, {}, {})}));
+  }
+}
+
+TEST(TiledContraction, EveryDtype) {
+  for (DType d : {DType::f64, DType::f16, DType::bf16, DType::i64, DType::i32, DType::i8, DType::u32, DType::u8}) {
+    Builder b;
+    Value x = input(b, {13, 20}, d), y = input(b, {20, 37}, d);
+    SCOPED_TRACE(std::string(name(d)));
+    expect_same(problem(b, {dot(x, y, {}, {}, {1}, {0})}));
+  }
+}
+
+TEST(TiledContraction, EpilogueAndPrologue) {
+  Builder b;
+  Value x = input(b, {13, 20}), y = input(b, {20, 70}), bias = input(b, {70}), more = input(b, {13, 70});
+  Value scaled = mul(y, y);  // computed while panels are packed
+  Value sum = dot(x, scaled, {}, {}, {1}, {0});
+  Value biased = add(sum, broadcast_to(bias, shape_of(sum)));
+  Value rest = mul(biased, more);
+  expect_same(problem(b, {biased, rest}, {"mul", "add", "broadcast"}));
+}
+
+TEST(TiledContraction, LongEpiloguesAreRolled) {
+  Builder b;
+  Value x = input(b, {13, 20}), y = input(b, {20, 70});
+  Value sum = dot(x, y, {}, {}, {1}, {0});
+  Value v = sum;
+  for (int i = 0; i < 12; ++i) v = add(mul(v, sum), sum);
+  expect_same(problem(b, {v}, {"mul", "add"}));
+}
+
+TEST(TiledContraction, ElementwiseAxesAreNotTiled) {
+  Builder b;
+  Value x = input(b, {13, 20}), y = input(b, {13, 20});
+  expect_same(problem(b, {dot(x, y, {0}, {0}, {1}, {1})}), false);
+}
+
+}  // namespace
+}  // namespace tn
