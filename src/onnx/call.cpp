@@ -1,7 +1,8 @@
 #include <algorithm>
-#include <cstring>
+#include <set>
 
 #include "onnx/convert.h"
+#include "runtime/execute.h"
 
 namespace tn::onnx {
 
@@ -21,12 +22,73 @@ static const Node* producer(const Graph& g, u32 id) {
   return &*(after - 1);
 }
 
+namespace {
+
+constexpr size_t kMostFolded = 4000;  // nodes evaluated for one value
+
+/// The nodes a value is computed from, in order; nothing when an input without contents, a size or an effect is among
+/// them.
+std::optional<std::vector<const Node*>> foldable_slice(const ImportState& state, u32 id) {
+  static const OpDef& dims_op = op("dims");
+  const Graph& g = state.builder.graph();
+  std::vector<u32> open{id};
+  std::set<const Node*> found;
+  while (!open.empty()) {
+    u32 v = open.back();
+    open.pop_back();
+    if (state.given.contains(v)) continue;
+    const Node* n = producer(g, v);
+    if (!n || n->op == &dims_op || n->effectful || found.size() > kMostFolded) return std::nullopt;
+    if (found.insert(n).second)
+      for (u32 x : g.operands(*n)) open.push_back(x);
+  }
+  return std::vector<const Node*>(found.begin(), found.end());  // addresses rise with the order of the nodes
+}
+
+/// Runs the slice on what is given.
+Array folded(const ImportState& state, u32 id, const std::vector<const Node*>& slice) {
+  const Graph& g = state.builder.graph();
+  std::vector<u32> leaves;
+  std::vector<Type> types;
+  std::vector<Array> values;
+  auto leaf = [&](u32 v) {
+    auto found = state.given.find(v);
+    if (found == state.given.end() || std::find(leaves.begin(), leaves.end(), v) != leaves.end()) return;
+    const Array& a = found->second;
+    leaves.push_back(v);
+    types.push_back(Type::tensor(a.dtype, Shape(a.shape.begin(), a.shape.end())));
+    values.push_back(a);
+  };
+  for (const Node* n : slice)
+    for (u32 v : g.operands(*n)) leaf(v);
+  GraphPtr graph = make_graph(types, [&](Builder& b, ValueSpan in) {
+    std::unordered_map<u32, Value> env;
+    for (size_t i = 0; i < leaves.size(); ++i) env.emplace(leaves[i], in[i]);
+    for (const Node* n : slice) {
+      Values x;
+      for (u32 v : g.operands(*n)) x.push_back(env.at(v));
+      Values r = b.emit(*n->op, x, n->attrs);
+      for (u32 k = 0; k < n->result_count; ++k) env.emplace(n->first_result + k, r[k]);
+    }
+    return Values{env.at(id)};
+  });
+  return execute(graph, values)[0];
+}
+
+}  // namespace
+
 std::optional<Array> Call::known(Value v) const {
   if (auto found = state_.given.find(v.id); found != state_.given.end()) return found->second;
   static const OpDef& constant_op = op("constant");
   const Node* n = producer(builder().graph(), v.id);
   if (n && n->op == &constant_op) return n->attrs.get<Array>("value");
-  return std::nullopt;
+  for (Dim d : v.shape())
+    if (!d.is_constant()) return std::nullopt;
+  auto slice = foldable_slice(state_, v.id);
+  if (!slice) return std::nullopt;
+  Array a = folded(state_, v.id, *slice);
+  state_.given.insert_or_assign(v.id, a);
+  return a;
 }
 
 std::optional<Shape> Call::find_dims(Value v) const {

@@ -31,7 +31,8 @@ struct ImportState {
   BodyImporter& bodies;
   /// Elements of integer values of rank 0 and 1, where they are known, by value id.
   std::unordered_map<u32, Shape> dims;
-  /// Contents of graph inputs, given by the caller when a shape must be known; by value id.
+  /// Contents of graph inputs, given by the caller when a shape must be known, and of values computed from them and
+  /// from constants when a converter asked; by value id.
   std::unordered_map<u32, Array> given;
 };
 

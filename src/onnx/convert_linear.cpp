@@ -105,7 +105,7 @@ Values conv_transpose(Call& c) {
 }
 
 constexpr ConverterEntry kEntries[] = {
-    {"Conv", 1, conv},     {"ConvTranspose", 1, conv_transpose}, {"Einsum", 12, einsum}, {"Gemm", 7, gemm},
+    {"Conv", 1, conv},     {"ConvTranspose", 1, conv_transpose}, {"Einsum", 12, einsum}, {"Gemm", 1, gemm},
     {"MatMul", 1, matmul},
 };
 

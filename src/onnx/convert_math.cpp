@@ -298,7 +298,41 @@ Values shrink(Call& c) {
 
 Values greater_or_equal(Call& c) { return binary<"greater_equal">(c); }
 
+// ---------------------------------------------------------------- before opset 7
+
+/// The second operand broadcasts only when told to, from `axis` on.
+template <Name kOp>
+Values aligned(Call& c) {
+  Value a = c.in(0), b = c.in(1);
+  if (!c.integer("broadcast", 0)) return {c.emit(kOp.text, {a, b})};
+  i64 at = c.attribute("axis") ? c.axis(c.integer("axis", 0), a.rank()) : a.rank() - b.rank();
+  Shape shape(b.shape().begin(), b.shape().end());
+  for (i64 i = at + b.rank(); i < a.rank(); ++i) shape.push_back(1);
+  return {c.map(kOp.text, {a, c.reshape(b, shape)})};
+}
+
+/// One slope a channel.
+Values prelu_by_channel(Call& c) {
+  Value x = c.in(0), slope = c.in(1);
+  if (slope.rank() == 1 && x.rank() > 1 && slope.shape()[0] != Dim(1)) {
+    Shape s(x.shape().begin(), x.shape().end());
+    slope = c.emit("broadcast", {slope}, {{"shape", s}, {"dims", std::vector<i64>{1}}});
+  }
+  return {where(c, less(c, x, k(c, x, 0)), c.map("mul", {x, slope}), x)};
+}
+
 constexpr ConverterEntry kEntries[] = {
+    {"Add", 1, aligned<"add">},
+    {"And", 1, aligned<"logical_and">},
+    {"Div", 1, aligned<"div">},
+    {"Equal", 1, aligned<"equal">},
+    {"Greater", 1, aligned<"greater">},
+    {"Less", 1, aligned<"less">},
+    {"Mul", 1, aligned<"mul">},
+    {"Or", 1, aligned<"logical_or">},
+    {"PRelu", 1, prelu_by_channel},
+    {"Pow", 1, aligned<"pow">},
+    {"Sub", 1, aligned<"sub">},
     {"Abs", 1, unary<"abs">},
     {"Acos", 7, acos},
     {"Acosh", 9, acosh},

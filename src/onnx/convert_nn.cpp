@@ -194,7 +194,7 @@ Values local_response(Call& c) {
 }
 
 constexpr ConverterEntry kEntries[] = {
-    {"BatchNormalization", 7, batch_norm},
+    {"BatchNormalization", 1, batch_norm},
     {"Dropout", 1, dropout},
     {"GroupNormalization", 18, group_norm},
     {"Hardmax", 1, hardmax},

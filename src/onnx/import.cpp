@@ -10,7 +10,7 @@ namespace tn::onnx {
 
 namespace {
 
-constexpr i64 kOldestOpset = 7, kNewestOpset = 27;
+constexpr i64 kOldestOpset = 1, kNewestOpset = 27;
 constexpr int kMaxCalls = 100;  // functions within functions
 constexpr size_t kMaxProblems = 50;
 
