@@ -152,7 +152,7 @@ int train_command(const std::string& data, const std::string& plugin, const std:
   std::ofstream(out + "/graph.svg") << network.svg();
 
   auto start = std::chrono::steady_clock::now();
-  tn::Plan plan = build_plan(network, {.profiles = {{"batch", 1, 128, 256}}});
+  tn::engine::Plan plan = tn::engine::build(network, {.profiles = {{"batch", 1, 128, 256}}});
   plan.save(out + "/model.plan");
   std::cout << "plan built and saved in " << seconds_since(start) << " s" << std::endl;
   std::ofstream(out + "/trained.txt") << accuracy_trained << " " << train_seconds << "\n";
@@ -162,9 +162,9 @@ int train_command(const std::string& data, const std::string& plugin, const std:
 int classify_command(const std::string& data, const std::string& plugin, const std::string& out) {
   tn::load_plugin(plugin);
   auto start = std::chrono::steady_clock::now();
-  tn::Plan plan = tn::Plan::load(out + "/model.plan");
+  tn::engine::Plan plan = tn::engine::Plan::load(out + "/model.plan");
   double load_ms = seconds_since(start) * 1e3;
-  tn::Context context(plan);
+  tn::engine::Context context(plan);
   Pictures test(data, "t10k");
   double right = accuracy(test, [&](const Tensor& x) { return context.run({x})[0]; });
   Tensor sample = context.run({to_input(test.images(tn::slice(0, 64)))})[0];

@@ -1,14 +1,15 @@
 // The engine: a network is built once into a plan (optimised, compiled, its memory laid out), a plan is saved and
 // mapped back in another process, and contexts run it, many at once.
 //
-//   Plan plan = build_plan(network, {.profiles = {{"batch", 1, 64, 256}}});
+//   engine::Plan plan = engine::build(network, {.profiles = {{"batch", 1, 64, 256}}});
 //   plan.save("model.plan");
-//   Context context(Plan::load("model.plan"));
+//   engine::Context context(engine::Plan::load("model.plan"));
 //   std::vector<Tensor> outputs = context.run({image});
 #pragma once
 #include "tenon/network.h"
 
 namespace [[gnu::visibility("default")]] tn {
+namespace engine {
 
 class PlanState;
 
@@ -20,15 +21,6 @@ struct ShapeProfile {
 
 struct BuildOptions {
   std::vector<ShapeProfile> profiles = {};
-  /// Names of passes to leave out (see Plan::passes).
-  std::vector<std::string> without = {};
-};
-
-/// What a pass did.
-struct PassReport {
-  std::string name;
-  size_t nodes = 0;  // after it
-  double milliseconds = 0;
 };
 
 /// An executable form of a network. Immutable; copies share it.
@@ -45,8 +37,6 @@ class Plan {
   std::vector<NamedType> inputs() const;
   std::vector<NamedType> outputs() const;
   const std::vector<ShapeProfile>& profiles() const;
-  /// Passes in order, with what they did; empty for a plan that was loaded.
-  const std::vector<PassReport>& passes() const;
   /// Instructions as text.
   std::string text() const;
   /// What a user should know of how it runs; empty when there is nothing.
@@ -58,7 +48,7 @@ class Plan {
 };
 
 /// Optimises and compiles. Error: an op that cannot be compiled, a profile for a size the network has not.
-Plan build_plan(const Network& network, const BuildOptions& options = {});
+Plan build(const Network& network, const BuildOptions& options = {});
 
 /// One execution of a plan at a time; cheap to make. Different contexts of one plan may run at once.
 class Context {
@@ -87,4 +77,5 @@ class Context {
   std::unique_ptr<State> state_;
 };
 
+}  // namespace engine
 }  // namespace tn

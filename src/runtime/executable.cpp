@@ -33,7 +33,8 @@ Table& table() {
 }  // namespace
 
 std::shared_ptr<const Executable> Executable::of(const loops::Kernel& kernel, bool compile) {
-  loops::KernelKey key = loops::kernel_key(loops::canonical_text(kernel));
+  std::string text = loops::canonical_text(kernel);
+  loops::KernelKey key = loops::kernel_key(text);
   Table& t = table();
   {
     std::lock_guard lock(t.mutex);
@@ -42,6 +43,7 @@ std::shared_ptr<const Executable> Executable::of(const loops::Kernel& kernel, bo
       if (auto kept = found->second.lock()) return kept;
   }
   auto made = std::make_shared<Executable>();
+  made->text_ = std::move(text);
   if (compile) made->code_ = cpu::compile_kernel(kernel);
   if (!made->code_) made->program_ = std::make_unique<loops::Program>(kernel);
   runtime_counters().kernels_made++;

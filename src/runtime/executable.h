@@ -17,6 +17,8 @@ class Executable {
   }
   bool compiled() const { return code_ != nullptr; }
   const cpu::CompiledKernel* code() const { return code_.get(); }
+  /// The kernel's canonical text.
+  const std::string& text() const { return text_; }
 
   /// The kernel as machine code where wanted and possible, else as steps of the interpreter.
   static std::shared_ptr<const Executable> of(const loops::Kernel& kernel, bool compile);
@@ -24,6 +26,7 @@ class Executable {
  private:
   std::shared_ptr<const cpu::CompiledKernel> code_;
   std::unique_ptr<loops::Program> program_;
+  std::string text_;
 };
 
 }  // namespace tn

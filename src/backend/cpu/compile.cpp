@@ -100,16 +100,27 @@ std::shared_ptr<const CompiledKernel> compile_kernel(const loops::Kernel& kernel
   return compile_kernel(kernel, host_isa());
 }
 
+static std::shared_ptr<Slot> slot_of(std::string_view text, Isa isa) {
+  std::lock_guard lock(table().mutex);
+  auto& kept = table().slots[std::string(name(isa)) + "\n" + std::string(text)];
+  if (!kept) kept = std::make_shared<Slot>();
+  return kept;
+}
+
+bool add_compiled(std::string_view text, Isa isa, std::span<const std::byte> object) {
+  std::shared_ptr<Slot> slot = slot_of(text, isa);
+  std::lock_guard lock(slot->making);
+  if (slot->kernel) return true;
+  try {
+    slot->kernel = loaded(object);
+  } catch (const Error&) { return false; }
+  return true;
+}
+
 std::shared_ptr<const CompiledKernel> compile_kernel(const loops::Kernel& kernel, Isa isa) {
   if (isa == Isa::none) return nullptr;
   std::string text = loops::canonical_text(kernel);
-  std::shared_ptr<Slot> slot;
-  {
-    std::lock_guard lock(table().mutex);
-    auto& kept = table().slots[std::string(name(isa)) + "\n" + text];
-    if (!kept) kept = std::make_shared<Slot>();
-    slot = kept;
-  }
+  std::shared_ptr<Slot> slot = slot_of(text, isa);
   std::lock_guard lock(slot->making);
   if (slot->kernel)
     ++counts.table_hits;

@@ -62,6 +62,9 @@ class CompiledKernel {
 std::shared_ptr<const CompiledKernel> compile_kernel(const loops::Kernel& kernel);
 /// The same for a given instruction set, which this machine must have to run it.
 std::shared_ptr<const CompiledKernel> compile_kernel(const loops::Kernel& kernel, Isa isa);
+/// Puts code for a kernel's canonical text into the process's table, as a plan file brings it, so that compile_kernel
+/// finds it. False, and nothing is kept, when the object cannot be mapped.
+bool add_compiled(std::string_view text, Isa isa, std::span<const std::byte> object);
 /// Why compile_kernel gives null; empty when it would not.
 std::string compiler_problem();
 /// The assembly or LLVM IR of a kernel, for debugging and tests; throws Error without LLVM.
