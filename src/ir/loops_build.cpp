@@ -239,6 +239,8 @@ std::vector<Val> Builder::loop(std::string_view stem, Dim extent, std::span<cons
   }
   std::vector<Val> next = body(head.variable, carries);
   if (next.size() != initial.size()) internal("a loop must give as many carries as it takes");
+  for (size_t i = 0; i < next.size(); ++i)
+    if (tile(next[i]) != tile(initial[i])) internal("a loop must give carries of the tiles it takes");
   Node tail{.kind = Kind::yield};
   tail.at = begin;
   Val end = push(tail, next);

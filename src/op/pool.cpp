@@ -42,6 +42,16 @@ std::vector<Val> walk(loops::Builder& b, std::span<const i64> extents, std::vect
     });
     return carries;
   }
+  // A loop's carries have one tile all along: constants start as wide as what the first step makes of them.
+  std::vector<Val> first = step(std::vector<Dim>(extents.size(), Dim(0)), carries);
+  for (size_t i = 0; i < carries.size(); ++i) {
+    const loops::Node start = b.node(carries[i]);
+    loops::Tile wide = b.tile(first[i]);
+    if (start.tile == wide) continue;
+    if (start.kind != loops::Kind::constant) internal("a window's walk starts from a narrow value that is no constant");
+    carries[i] = is_float(wide.dtype) ? b.constant(start.number, wide.dtype, wide.rows, wide.lanes)
+                                      : b.constant_int(start.whole, wide.dtype, wide.rows, wide.lanes);
+  }
   std::vector<Dim> place;
   std::function<std::vector<Val>(size_t, std::span<const Val>)> nest = [&](size_t axis, std::span<const Val> in) {
     if (axis == extents.size()) return step(place, in);

@@ -86,20 +86,19 @@ void Context::bind(const DimEnv& env) {
 }
 
 void Context::bind_instruction(const Instruction& i, Bound& bound, const DimEnv& env) {
-  auto slots = plan_->slots();
-  auto arrays = [&](std::span<const u32> ids) {
+  auto arrays = [&](std::span<const Type> types) {
     std::vector<Array> made;
-    for (u32 s : ids) {
+    for (Type t : types) {
       Array a;
-      a.dtype = slots[s].dtype;
-      a.shape = evaluated(slots[s].shape, env);
+      a.dtype = t.dtype();
+      a.shape = evaluated(t.shape(), env);
       made.push_back(std::move(a));
     }
     return made;
   };
   if (i.kind == Instruction::Kind::native) {
-    bound.operands = arrays(i.operands);
-    bound.results = arrays(i.results);
+    bound.operands = arrays(i.operand_types);
+    bound.results = arrays(i.result_types);
   }
   if (i.kind == Instruction::Kind::kernel) {
     bound.sizes = evaluated(i.sizes, env);

@@ -156,8 +156,14 @@ class PlanBuilder {
     i.where = n.where;
     i.op = n.op;
     i.attrs = n.attrs;
-    for (u32 v : g_.operands(n)) i.operands.push_back(slot(v));
-    for (u32 k = 0; k < n.result_count; ++k) i.results.push_back(slot(n.first_result + k));
+    for (u32 v : g_.operands(n)) {
+      i.operands.push_back(slot(v));
+      i.operand_types.push_back(g_.type(v));
+    }
+    for (u32 k = 0; k < n.result_count; ++k) {
+      i.results.push_back(slot(n.first_result + k));
+      i.result_types.push_back(g_.type(n.first_result + k));
+    }
     i.reads = i.operands;
     i.writes = i.results;
     auto body = [&](const char* name) { i.bodies.push_back(Plan::build(n.attrs.get<GraphPtr>(name), plan_->target_)); };

@@ -41,7 +41,8 @@ struct Instruction {
   // native, cond, loop, scan: slots of operands and results in order
   const OpDef* op = nullptr;
   Attrs attrs;
-  std::vector<u32> operands, results, spare;  // spare: a second buffer for each carry
+  std::vector<u32> operands, results, spare;      // spare: a second buffer for each carry
+  std::vector<Type> operand_types, result_types;  // a slot's shape may be another's that shares its memory
   std::vector<std::shared_ptr<const Plan>> bodies;
 };
 
