@@ -10,7 +10,7 @@
 #if defined(__clang__)
 #define TENON_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #else
-#define TENON_INDEPENDENT _Pragma("GCC ivdep")
+#define TENON_INDEPENDENT _Pragma("GCC ivdep") _Pragma("GCC unroll 1")
 #endif
 
 namespace tn::loops::interpreter {
