@@ -38,24 +38,26 @@ int class_of(size_t bytes) {
   return std::max(0, static_cast<int>(std::bit_width(bytes - 1)) - std::countr_zero(kSmallest));
 }
 
-/// Freed small blocks of one thread. The flag outlives the lists: blocks freed by later destructors go to the system.
+/// Freed small blocks of one thread. Statics end after it: they do without.
 struct SmallBlocks {
   std::array<std::vector<std::byte*>, kClasses> free;
-  SmallBlocks() { alive() = true; }
+  enum class Life : unsigned char { unborn, alive, dead };
+  static Life& life() {
+    thread_local Life state = Life::unborn;
+    return state;
+  }
+  SmallBlocks() { life() = Life::alive; }
   ~SmallBlocks() {
-    alive() = false;
+    life() = Life::dead;
     for (auto& list : free)
       for (std::byte* p : list) std::free(p);
   }
-  static bool& alive() {
-    thread_local bool flag = false;
-    return flag;
-  }
 };
 
-SmallBlocks& small_blocks() {
+SmallBlocks* small_blocks() {
+  if (SmallBlocks::life() == SmallBlocks::Life::dead) return nullptr;
   thread_local SmallBlocks blocks;
-  return blocks;
+  return &blocks;
 }
 
 struct LargePool {
@@ -140,18 +142,20 @@ Block take_small(size_t bytes) {
   }
   int k = class_of(bytes);
   bytes = kSmallest << k;
-  auto& list = small_blocks().free[static_cast<size_t>(k)];
-  if (!list.empty()) {
-    std::byte* p = list.back();
-    list.pop_back();
-    return {p, bytes};
+  if (SmallBlocks* mine = small_blocks()) {
+    auto& list = mine->free[static_cast<size_t>(k)];
+    if (!list.empty()) {
+      std::byte* p = list.back();
+      list.pop_back();
+      return {p, bytes};
+    }
   }
   return {static_cast<std::byte*>(std::aligned_alloc(kAlignment, bytes)), bytes};
 }
 
 void give_small(Block b) {
-  if (b.bytes <= kLargestClass && SmallBlocks::alive()) {
-    auto& list = small_blocks().free[static_cast<size_t>(class_of(b.bytes))];
+  if (SmallBlocks* mine = b.bytes <= kLargestClass ? small_blocks() : nullptr) {
+    auto& list = mine->free[static_cast<size_t>(class_of(b.bytes))];
     if (list.size() * b.bytes < kKeptPerClass) {
       list.push_back(b.data);
       return;

@@ -15,36 +15,40 @@ namespace {
 
 std::atomic<i64> alive_nodes{0};
 
-/// Freed nodes of one thread, for its next ones.
+/// Freed nodes of one thread, for its next ones, and the list of its release under way. Statics end after it: they do
+/// without.
 struct Pool {
   std::vector<void*> free;
-  Pool() { usable() = true; }
-  ~Pool() {
-    usable() = false;
-    for (void* p : free) ::operator delete(p);
+  std::vector<Pending*> work;
+  enum class Life : u8 { unborn, alive, dead };
+  static Life& life() {
+    thread_local Life state = Life::unborn;
+    return state;
   }
-  static bool& usable() {
-    thread_local bool flag = false;
-    return flag;
+  Pool() { life() = Life::alive; }
+  ~Pool() {
+    life() = Life::dead;
+    for (void* p : free) ::operator delete(p);
   }
 };
 
-Pool& pool() {
+Pool* pool() {
+  if (Pool::life() == Pool::Life::dead) return nullptr;
   thread_local Pool p;
-  return p;
+  return &p;
 }
 
 constexpr size_t kMostPooled = 4096;
 
 Pending* make() {
   alive_nodes.fetch_add(1, std::memory_order_relaxed);
-  auto& free = pool().free;
+  Pool* mine = pool();
   void* memory;
-  if (free.empty()) {
+  if (!mine || mine->free.empty()) {
     memory = ::operator new(sizeof(Pending));
   } else {
-    memory = free.back();
-    free.pop_back();
+    memory = mine->free.back();
+    mine->free.pop_back();
   }
   return new (memory) Pending;
 }
@@ -52,8 +56,8 @@ Pending* make() {
 void destroy(Pending* p) {
   p->~Pending();
   alive_nodes.fetch_sub(1, std::memory_order_relaxed);
-  if (Pool::usable() && pool().free.size() < kMostPooled)
-    pool().free.push_back(p);
+  if (Pool* mine = pool(); mine && mine->free.size() < kMostPooled)
+    mine->free.push_back(p);
   else
     ::operator delete(p);
 }
@@ -80,28 +84,37 @@ void drop_contents(Pending* p) {
 
 i64 live_nodes() { return alive_nodes.load(std::memory_order_relaxed); }
 
-void release(Pending* first) {
-  if (first->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  thread_local std::vector<Pending*> work;
-  bool outermost = work.empty();
-  work.push_back(first);
-  if (!outermost) return;  // a release within a release: the loop below comes to it
+/// Frees everything on the list, and what only that referred to.
+static void drain(std::vector<Pending*>& work) {
+  constexpr size_t kCompact = 4096;
   for (size_t k = 0; k < work.size(); ++k) {
     Pending* p = work[k];
     drop_contents(p);
-    auto drop = [](Pending* q) {
+    auto drop = [&](Pending* q) {
       if (q->references.fetch_sub(1, std::memory_order_acq_rel) == 1) work.push_back(q);
     };
     for (u32 i = 0; i < p->operand_count; ++i) drop(p->operands()[i]);
     if (p->operand_count > 2) delete[] p->many;
     if (p->type && p->gradient) drop(p->gradient);
     destroy(p);
-    if (k >= 4096) {
+    if (k >= kCompact) {
       work.erase(work.begin(), work.begin() + static_cast<std::ptrdiff_t>(k) + 1);
       k = static_cast<size_t>(-1);
     }
   }
   work.clear();
+}
+
+void release(Pending* first) {
+  if (first->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  Pool* mine = pool();
+  if (!mine) {
+    std::vector<Pending*> work{first};
+    return drain(work);
+  }
+  bool outermost = mine->work.empty();
+  mine->work.push_back(first);
+  if (outermost) drain(mine->work);  // else the loop further out comes to it
 }
 
 Pending* new_node(Type type, const Location& where) {
