@@ -23,6 +23,8 @@ Tensor unary(const OpDef& op, const Tensor& x, const Location& where);
 Tensor reshaped(const Tensor& x, const Shape& shape, const Location& where);
 Tensor broadcast_tensor(const Tensor& x, const Shape& shape, const Location& where);
 Tensor permuted(const Tensor& x, const std::vector<i64>& axes, const Location& where);
+/// As NumPy prints it.
+std::string array_text(const Array& a);
 inline Shape shape_of(const Tensor& x) { return {x.shape().begin(), x.shape().end()}; }
 
 }  // namespace tn

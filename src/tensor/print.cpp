@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "tensor/evaluate.h"
+#include "tensor/helpers.h"
 
 namespace tn {
 
@@ -160,10 +161,12 @@ class Printer {
 
 }  // namespace
 
+std::string array_text(const Array& a) { return Printer(a).text(); }
+
 std::string to_string(const Tensor& x, Location at) {
   Pending* p = node_of(x, "to_string", at);
   if (p->is(kNoValue)) return "traced " + to_string(p->type);
-  return Printer(value_of(p, at)).text();
+  return array_text(value_of(p, at));
 }
 
 }  // namespace tn
