@@ -10,7 +10,7 @@
 //   log1p    0.9    0.9
 //   sin cos  1.6    1.5    |x| <= 2^40, NaN beyond
 //   tanh     5.5    2.5
-//   sigmoid  2.5    2      0 where exp(-x) is infinite
+//   sigmoid  2.5    2.7
 //   erf      6      1.6
 //   pow      0.51   1.3
 #pragma once

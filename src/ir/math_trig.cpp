@@ -84,7 +84,7 @@ Val cos(Builder& b, Val x) { return sine(b, x, 1); }
 
 // ---------------------------------------------------------------- erf
 
-// f32: x P(x^2) / Q(x^2) on |x| <= 3.92
+// f32: x P(x^2) / Q(x^2) on |x| <= 3.92; above, up to 4.1, it only leaves 1 upward, and is cut there
 static constexpr double kErfP[] = {0x1.20dd74p0,  0x1.86b968p-3,  0x1.b0751ep-5,
                                    0x1.ef65e8p-9, 0x1.2aa49ap-12, 0x1.1211bcp-19};
 static constexpr double kErfQ[] = {1, 0x1.013be4p-1, 0x1.d3ff7ap-4, 0x1.eb6f42p-7, 0x1.3173cp-10, 0x1.3ecd2ep-15};
@@ -125,7 +125,7 @@ static Val erf_wide(Builder& b, Val x) {
 
 Val erf(Builder& b, Val x) {
   if (is_f64(b, x)) return erf_wide(b, x);
-  Val c = clamp(b, x, -3.92, 3.92);
+  Val c = clamp(b, x, -4.1, 4.1);
   Val u = b.mul(c, c);
   Val p = polynomial(b, u, kErfP);
   Val q = polynomial(b, u, kErfQ);
