@@ -1,6 +1,6 @@
 // Contractions as plain nests: lanes along the last result axis, one fma chain for each result. The indices come from
 // the op; what reads the operands and what becomes of the sums is whatever the group computes there.
-#include "compile/contraction.h"
+#include "compile/window.h"
 
 namespace tn {
 
@@ -81,6 +81,7 @@ class Nest {
 }  // namespace
 
 Lowered lower_contraction(const Graph& g, const GraphIndex& index, const Group& group, const Target& target) {
+  if (auto window = lower_window_contraction(g, index, group, target)) return std::move(*window);
   if (auto tiled = lower_tiled_contraction(g, index, group, target)) return std::move(*tiled);
   return lower_plain_contraction(g, index, group, target);
 }

@@ -1,6 +1,6 @@
 // Tiled contractions against the plain nests: the same bits in the interpreter and as machine code of each width, for
 // every layout, tail and epilogue.
-#include "compile/contraction.h"
+#include "compile/window.h"
 
 #include <gtest/gtest.h>
 
@@ -108,13 +108,15 @@ void expect_equal(const Data& want, const Data& got, const std::string& what) {
 }
 
 /// Plain and tiled lowerings, all executors, all tiles.
-void expect_same(const Problem& p, bool tiled = true) {
+using Lowering = std::optional<Lowered> (*)(const Graph&, const GraphIndex&, const Group&, const Target&);
+
+void expect_same(const Problem& p, bool tiled = true, Lowering lowering = lower_tiled_contraction) {
   GraphIndex index(*p.graph);
   Target target;
   Data want = interpreted(p, lower_plain_contraction(*p.graph, index, p.group, target));
   for (int width : {512, 256}) {
     target.vector_bits = width;
-    auto l = lower_tiled_contraction(*p.graph, index, p.group, target);
+    auto l = lowering(*p.graph, index, p.group, target);
     ASSERT_EQ(l.has_value(), tiled);
     if (!l) return;
     std::string name = "tiles for " + std::to_string(width);
@@ -233,6 +235,72 @@ TEST(TiledContraction, ElementwiseAxesAreNotTiled) {
   Builder b;
   Value x = input(b, {13, 20}), y = input(b, {13, 20});
   expect_same(problem(b, {dot(x, y, {0}, {0}, {1}, {1})}), false);
+}
+
+// ---------------------------------------------------------------- windows
+
+struct Window {
+  std::vector<i64> x, w, strides = {1, 1}, low = {1, 1}, high = {1, 1}, dilation = {1, 1};
+};
+
+Value conv(Value x, Value w, const Window& c) {
+  return x.builder->emit1(op("conv"), {x, w},
+                          {{"strides", c.strides},
+                           {"padding_low", c.low},
+                           {"padding_high", c.high},
+                           {"lhs_dilation", std::vector<i64>{1, 1}},
+                           {"rhs_dilation", c.dilation},
+                           {"groups", i64{1}}});
+}
+
+Value input(Builder& b, const std::vector<i64>& shape) {
+  Shape s(shape.begin(), shape.end());
+  return b.input(Type::tensor(DType::f32, s));
+}
+
+TEST(WindowContraction, ManyShapes) {
+  const Window kAll[] = {
+      {{2, 3, 14, 14}, {33, 3, 3, 3}},
+      {{9, 5, 7, 28}, {16, 5, 3, 3}},
+      {{1, 1, 28, 28}, {32, 1, 3, 3}},
+      {{2, 4, 9, 11}, {7, 4, 3, 2}, {2, 3}, {1, 2}, {0, 1}},
+      {{1, 3, 10, 75}, {40, 3, 5, 5}, {1, 1}, {2, 2}, {2, 2}},
+      {{1, 2, 12, 13}, {3, 2, 3, 3}, {1, 2}, {2, 2}, {2, 2}, {2, 2}},
+      {{2, 6, 5, 5}, {9, 6, 1, 1}, {2, 2}, {0, 0}, {0, 0}},
+      {{0, 2, 5, 4}, {3, 2, 3, 3}},
+      {{1, 2, 3, 3}, {3, 2, 3, 3}, {1, 1}, {0, 0}, {0, 0}},
+  };
+  for (const Window& c : kAll) {
+    Builder b;
+    Value x = input(b, c.x), w = input(b, c.w);
+    SCOPED_TRACE(::testing::PrintToString(c.x) + ::testing::PrintToString(c.w));
+    expect_same(problem(b, {conv(x, w, c)}), true, lower_window_contraction);
+  }
+}
+
+TEST(WindowContraction, SymbolicBatchAndPicture) {
+  Dim n = Dim::symbol("n"), h = Dim::symbol("h"), v = Dim::symbol("v");
+  for (auto [nv, hv, vv] : {std::tuple{1, 5, 5}, {3, 17, 30}, {2, 1, 1}}) {
+    Builder b;
+    Value x = input(b, {n, Dim(3), h, v}), w = input(b, std::vector<i64>{20, 3, 3, 3});
+    Problem p = problem(b, {conv(x, w, {{}, {}})});
+    p.sizes.set(n, nv);
+    p.sizes.set(h, hv);
+    p.sizes.set(v, vv);
+    expect_same(p, true, lower_window_contraction);
+  }
+}
+
+TEST(WindowContraction, FusesBothSides) {
+  Builder b;
+  Value x = input(b, std::vector<i64>{2, 3, 14, 14}), w = input(b, std::vector<i64>{3, 40, 3, 3});
+  Value bias = input(b, std::vector<i64>{40}), more = input(b, std::vector<i64>{2, 40, 14, 14});
+  Value positive = maximum(x, zeros_like(x));
+  Value flipped = flip(permute(w, {1, 0, 2, 3}), {2, 3});
+  Value sum = conv(positive, flipped, {{}, {}});
+  Value biased = add(add(sum, broadcast(bias, shape_of(sum), {1})), more);
+  expect_same(problem(b, {maximum(biased, zeros_like(biased))}, {"add", "broadcast", "maximum", "permute", "flip"}),
+              true, lower_window_contraction);
 }
 
 }  // namespace

@@ -196,34 +196,35 @@ static Pieces transpose_square(Builder& b, Pieces v) {
   return v;
 }
 
+/// v with n lanes: further ones are poison, superfluous ones dropped.
+static Value* resized(Builder& b, Value* v, int n) {
+  int have = length_of(v);
+  if (have == n) return v;
+  if (have == 1) {
+    auto* type = llvm::FixedVectorType::get(v->getType(), static_cast<unsigned>(n));
+    return b.CreateInsertElement(llvm::PoisonValue::get(type), v, u64{0});
+  }
+  if (n == 1) return b.CreateExtractElement(v, u64{0});
+  Mask mask;
+  for (int l = 0; l < n; ++l) mask.push_back(l < have ? l : -1);
+  return b.CreateShuffleVector(v, mask);
+}
+
+/// In squares of vectors; what a square has past the tile's edge is poison and dropped.
 Pieces emit_transpose(Builder& b, const Tile& tile, int most, const Pieces& in) {
   Tile turned{tile.dtype, tile.lanes, tile.rows};
   Cut from(tile, most), to(turned, most);
   Pieces out(static_cast<size_t>(turned.rows * to.pieces()));
-  int w = std::min(from.width, to.width);
-  bool squares =
-      w > 1 && (w & (w - 1)) == 0 && tile.rows % w == 0 && tile.lanes % w == 0 && from.width == w && to.width == w;
-  if (squares) {
-    for (int i = 0; i < tile.rows / w; ++i)
-      for (int p = 0; p < tile.lanes / w; ++p) {
-        Pieces v;
-        for (int r = 0; r < w; ++r) v.push_back(in[from.at(i * w + r, p)]);
-        v = bits(tile.dtype) == 32 && w >= 8 ? transpose_words(b, std::move(v)) : transpose_square(b, std::move(v));
-        for (int c = 0; c < w; ++c) out[to.at(p * w + c, i)] = v[static_cast<size_t>(c)];
-      }
-    return out;
-  }
-  llvm::Type* type = element_type(b.getContext(), tile.dtype);
-  for (int r = 0; r < turned.rows; ++r)
-    for (int p = 0; p < to.pieces(); ++p) {
-      int n = to.length(p);
-      Value* made =
-          n == 1 ? nullptr : llvm::PoisonValue::get(llvm::FixedVectorType::get(type, static_cast<unsigned>(n)));
-      for (int l = 0; l < n; ++l) {
-        Value* x = part(b, in[from.at(p * to.width + l, r / from.width)], r % from.width, 1);
-        made = n == 1 ? x : b.CreateInsertElement(made, x, static_cast<u64>(l));
-      }
-      out[to.at(r, p)] = made;
+  int longest = std::max(tile.rows, tile.lanes), w = longest > 8 ? most : longest > 4 ? 8 : 4;
+  auto* type = llvm::FixedVectorType::get(element_type(b.getContext(), tile.dtype), static_cast<unsigned>(w));
+  for (int i = 0; i * w < tile.rows; ++i)
+    for (int p = 0; p * w < tile.lanes; ++p) {
+      Pieces v;
+      for (int r = i * w; r < (i + 1) * w; ++r)
+        v.push_back(r < tile.rows ? resized(b, in[from.at(r, p)], w) : llvm::PoisonValue::get(type));
+      v = bits(tile.dtype) == 32 && w >= 8 ? transpose_words(b, std::move(v)) : transpose_square(b, std::move(v));
+      for (int c = 0; c < w && p * w + c < tile.lanes; ++c)
+        out[to.at(p * w + c, i)] = resized(b, v[static_cast<size_t>(c)], to.length(i));
     }
   return out;
 }

@@ -107,11 +107,35 @@ Value* Emitter::load_element(const Access& a, Value* pointer, Value* ok) {
   return ok ? b_.CreateSelect(ok, x, fill(a, 1)) : x;
 }
 
+/// Whether a run of this length is no vector of the machine's and masks are cheap for it.
+static bool odd(int length, i64 size) { return (length & (length - 1)) != 0 && length > 2 && size >= 4; }
+
+/// The mask of the first `n` of `whole` lanes.
+Value* Emitter::first_lanes(int n, int whole) {
+  llvm::SmallVector<llvm::Constant*, 16> lanes;
+  for (int i = 0; i < whole; ++i) lanes.push_back(b_.getInt1(i < n));
+  return llvm::ConstantVector::get(lanes);
+}
+
+Value* Emitter::resized(Value* v, int n) {
+  auto have = static_cast<int>(llvm::cast<llvm::FixedVectorType>(v->getType())->getNumElements());
+  Mask mask;
+  for (int i = 0; i < n; ++i) mask.push_back(i < have ? i : -1);
+  return b_.CreateShuffleVector(v, mask);
+}
+
 /// `length` neighbours in memory.
 Value* Emitter::load_run(const Access& a, Value* pointer, int length, Value* mask) {
   auto* type = llvm::FixedVectorType::get(a.type, static_cast<unsigned>(length));
   llvm::Align align(static_cast<u64>(a.size));
   DType d = a.buffer->dtype;
+  if (!mask && odd(length, a.size)) {
+    // As a masked load of the next power of two: one access instead of one for each bit of the length.
+    int whole = static_cast<int>(llvm::NextPowerOf2(static_cast<u64>(length)));
+    auto* wide = llvm::FixedVectorType::get(a.type, static_cast<unsigned>(whole));
+    Value* v = b_.CreateMaskedLoad(wide, pointer, align, first_lanes(length, whole), llvm::PoisonValue::get(wide));
+    return from_memory(resized(v, length), d);
+  }
   if (!mask) return from_memory(b_.CreateAlignedLoad(type, pointer, align), d);
   Value* other = to_memory(fill(a, length), d);
   return from_memory(b_.CreateMaskedLoad(type, pointer, align, mask, other), d);
@@ -182,6 +206,11 @@ void Emitter::plan_row(const Access& a, Val v, int row, std::vector<Planned>& pl
     Value* value = operand(v, row, p, n);
     if (n > 1 && a.lane_stride == Dim(1)) {
       Planned one{element_pointer(a, row, first), to_memory(value, d), lane_mask(a, p), a.size, false};
+      if (!one.mask && odd(n, a.size)) {
+        int power = static_cast<int>(llvm::NextPowerOf2(static_cast<u64>(n)));
+        one.value = resized(one.value, power);
+        one.mask = first_lanes(n, power);
+      }
       i64 whole = n * a.size;
       Dim offset = a.base + a.row_stride * Dim(row) + Dim(first);
       if (a.node->stream && !one.mask && whole % 16 == 0 && provably_divisible(offset * Dim(a.size), whole)) {

@@ -197,6 +197,8 @@ class Emitter {
   /// Room on the stack that elements past their limits are read from and written to.
   Value* slot();
   Value* both(Value* a, Value* b);
+  Value* first_lanes(int n, int whole);
+  Value* resized(Value* v, int n);
   /// Element offsets along the gathered axis, as i64: index times stride.
   Value* axis_offsets(const Access& a, Value* index, DType d, bool clamp);
 

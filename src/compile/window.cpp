@@ -1,0 +1,246 @@
+// Convolution without im2col: a unit copies its rows of the picture into scratch with zeros around them (computing
+// whatever is fused before the convolution on the way, once an element), then runs register tiles of pixels x channels
+// over it. Weights are packed by channel block in a first phase, in the order of the reduction: channel, then taps. So
+// each tap is one row of the panel and one column of pixels; padded taps multiply zeros, as the plain nest does. Tiles
+// are turned around before they are stored, so that pixels are neighbours again.
+#include "compile/window.h"
+
+#include <algorithm>
+
+#include "compile/tiles.h"
+
+namespace tn {
+
+using loops::Val;
+
+static constexpr Dim kNoLimit = loops::Node::kNone;
+
+std::optional<WindowView> WindowView::of(const ContractionView& v) {
+  const Attrs& a = v.node.attrs;
+  if (v.node.op->name != "conv" || v.out.size() != 4 || a.get<i64>("groups") != 1) return std::nullopt;
+  WindowView w;
+  for (size_t i = 0; i < 2; ++i) {
+    if (a.get<std::vector<i64>>("lhs_dilation")[i] != 1) return std::nullopt;
+    w.step[i] = a.get<std::vector<i64>>("strides")[i];
+    w.low[i] = a.get<std::vector<i64>>("padding_low")[i];
+    w.dilation[i] = a.get<std::vector<i64>>("rhs_dilation")[i];
+    if (w.low[i] < 0 || a.get<std::vector<i64>>("padding_high")[i] < 0) return std::nullopt;
+    w.image[i] = v.types[0].shape()[i + 2];
+    w.taps[i] = v.types[1].shape()[i + 2];
+    w.result[i] = v.out_extents[i + 2];
+  }
+  w.pictures = v.types[0].shape()[0], w.channels = v.types[0].shape()[1];
+  w.features = v.types[1].shape()[0];
+  return w;
+}
+
+Dim WindowView::span(size_t axis, Dim count) const {
+  return (count - Dim(1)) * Dim(step[axis]) + (taps[axis] - Dim(1)) * Dim(dilation[axis]) + Dim(1);
+}
+
+// ---------------------------------------------------------------- the padded copy
+
+Dim PaddedCopy::plane_of(Dim rows, Dim width) {
+  // An odd number of cache lines from channel to channel, so that they fall into different sets.
+  Dim lines = ceildiv(rows * width, 16);
+  if (lines.is_constant()) return Dim((lines.value() | 1) * 16);
+  return lines * Dim(16) + Dim(16);
+}
+
+PaddedCopy::PaddedCopy(KernelWriter& w, const WindowView& view, u32 value, DType dtype, Dim rows)
+    : view_(view), value_(value), dtype_(dtype), rows_(rows), width_(view.span(1, view.result[1])) {
+  plane_ = plane_of(rows_, width_);
+  // Tiles may read past their last pixel, never past this.
+  buffer_ = w.builder().alloc("image", dtype, {view.channels * plane_ + Dim(kSlack)});
+}
+
+void PaddedCopy::fill(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim first_row) const {
+  loops::Builder& b = w.builder();
+  Dim total = view_.channels * plane_ + Dim(kSlack);
+  b.serial("z", floordiv(total, 16), [&](Dim z) {
+    Val zero = b.constant(0, dtype_, 1, 16);
+    Dim to = z * Dim(16) + loops::lane();
+    b.store(buffer_, {&to, 1}, zero);
+  });
+  // Rows of the copy that lie in the picture; padding is not negative, so columns always do.
+  Dim top = max(Dim(view_.low[0]) - first_row, 0);
+  Dim bottom = min(rows_, view_.image[0] + Dim(view_.low[0]) - first_row);
+  Dim columns = min(view_.image[1], width_ - Dim(view_.low[1]));
+  b.serial("c", view_.channels, [&](Dim c) {
+    b.serial("y", max(bottom - top, 0), [&](Dim row) {
+      Dim y = first_row + top + row - Dim(view_.low[0]);
+      copy_row(w, at, c, y, c * plane_ + (top + row) * width_ + Dim(view_.low[1]), columns);
+    });
+  });
+}
+
+void PaddedCopy::copy_row(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim c, Dim y, Dim to,
+                          Dim columns) const {
+  bool whole = columns.is_constant() && columns.value() >= 1 && columns.value() <= kLanes;
+  blocks(w, columns, whole ? static_cast<int>(columns.value()) : kLanes, {}, [&](Dim base, std::span<const Val>) {
+    auto tile = w.tile();
+    Val v = w.at(value_, at(c, y, base + loops::lane()));
+    v = w.widened(v, 1, tile.lanes);
+    Dim place = to + base + loops::lane();
+    w.builder().store(buffer_, {&place, 1}, v, {kNoLimit, tile.lane_limit, false, 0});
+    return std::vector<Val>{};
+  });
+}
+
+Val PaddedCopy::column(KernelWriter& w, Dim offset, Dim row_step, int rows) const {
+  Dim at = offset + row_step * loops::row();
+  return w.builder().load(buffer_, {&at, 1}, rows, 1);
+}
+
+// ---------------------------------------------------------------- forward
+
+namespace {
+
+class WindowContraction {
+ public:
+  WindowContraction(const Graph& g, const GraphIndex& index, const Group& group, const Target& target,
+                    const ContractionView& v, const WindowView& view)
+      : g_(g), index_(index), group_(group), v_(v), view_(view) {
+    tile_ = window_tile(target, v.dtype, view.result[1], view.features);
+    blocks_ = ceildiv(view.features, tile_.lanes);
+    columns_ = ceildiv(view.result[1], tile_.rows);
+    choose_rows();
+  }
+
+  Lowered run() {
+    KernelWriter w(g_, index_, group_.computed, "conv");
+    pack(w);
+    multiply(w);
+    Lowered done;
+    done.kernel = w.finish();
+    done.arguments = w.arguments();
+    return done;
+  }
+
+ private:
+  static constexpr i64 kImageBytes = 256 << 10;  // what a unit's copy may take of the second cache
+
+  /// Rows of the result that one unit computes: the whole picture where there are many and it fits.
+  void choose_rows() {
+    Dim height = view_.result[0];
+    rows_ = 8;
+    row_blocks_ = ceildiv(height, rows_);
+    Dim plane = view_.channels * view_.span(1, view_.result[1]) * Dim(bytes(v_.dtype));
+    if (!height.is_constant() || !plane.is_constant()) return;
+    bool many = view_.pictures.is_constant() && view_.pictures.value() >= 8;
+    i64 most = std::max<i64>(1, kImageBytes / std::max<i64>(1, plane.value()) / view_.step[0]);
+    i64 parts = (height.value() + most - 1) / most;
+    parts = std::max<i64>(1, many ? parts : std::max(parts, std::min<i64>(4, height.value())));
+    rows_ = Dim(std::max<i64>(1, (height.value() + parts - 1) / parts));
+    row_blocks_ = ceildiv(height, rows_);
+  }
+
+  Dim panel_row() const { return Dim(tile_.lanes); }
+  Dim tap_count() const { return view_.taps[0] * view_.taps[1]; }
+  Dim panel_size() const { return view_.channels * tap_count() * panel_row(); }
+
+  /// [block][channel][taps][lanes], zeros past the last feature.
+  void pack(KernelWriter& w) {
+    loops::Builder& b = w.builder();
+    panels_ = w.temp("weights", v_.dtype, {blocks_ * panel_size()});
+    b.parallel("p", blocks_ * view_.channels, [&](Dim p) {
+      Dim block = floordiv(p, view_.channels), c = p - block * view_.channels;
+      if (blocks_ == Dim(1)) block = 0, c = p;
+      b.serial("u", view_.taps[0], [&](Dim u) {
+        b.serial("v", view_.taps[1], [&](Dim t) {
+          w.set_tile({1, tile_.lanes, kNoLimit, feature_limit(block)});
+          Coords at{block * panel_row() + loops::lane(), c, u, t};
+          Val x = w.widened(w.at(v_.b, at), 1, tile_.lanes);
+          Dim to = block * panel_size() + ((c * view_.taps[0] + u) * view_.taps[1] + t) * panel_row() + loops::lane();
+          b.store(panels_, {&to, 1}, x);
+        });
+      });
+    });
+  }
+
+  Dim feature_limit(Dim block) const {
+    if (provably_divisible(view_.features, tile_.lanes)) return kNoLimit;
+    return view_.features - block * panel_row();
+  }
+
+  void multiply(KernelWriter& w) {
+    loops::Builder& b = w.builder();
+    Epilogue epilogue(g_, index_, group_, v_.result);
+    b.parallel("p", view_.pictures * row_blocks_, [&](Dim p) {
+      Dim picture = row_blocks_ == Dim(1) ? p : floordiv(p, row_blocks_);
+      Dim first = row_blocks_ == Dim(1) ? Dim(0) : (p - picture * row_blocks_) * rows_;
+      PaddedCopy copy(w, view_, v_.a, v_.dtype, view_.span(0, rows_));
+      copy.fill(w, [&](Dim c, Dim y, Dim x) { return Coords{picture, c, y, x}; }, first * Dim(view_.step[0]));
+      Dim rows = provably_divisible(view_.result[0], rows_.value()) || row_blocks_ == Dim(1)
+                     ? (row_blocks_ == Dim(1) ? view_.result[0] : rows_)
+                     : min(view_.result[0] - first, rows_);
+      b.serial("o", blocks_, [&](Dim block) {
+        b.serial("y", rows, [&](Dim y) {
+          b.serial("x", columns_, [&](Dim x) { tile(w, epilogue, copy, picture, block, first, y, x); });
+        });
+      });
+    });
+  }
+
+  void tile(KernelWriter& w, const Epilogue& epilogue, const PaddedCopy& copy, Dim picture, Dim block, Dim first, Dim y,
+            Dim x) {
+    loops::Builder& b = w.builder();
+    Val zero = b.constant(0, v_.dtype, tile_.rows, tile_.lanes);
+    Dim corner = y * Dim(view_.step[0]) * copy.width() + x * Dim(tile_.rows) * Dim(view_.step[1]);
+    auto chain = [&](Dim c, std::span<const Val> carried) {
+      return taps(w, copy, corner + c * copy.plane(), block * panel_size() + c * tap_count() * panel_row(), carried[0]);
+    };
+    Val sum = b.loop("c", view_.channels, {&zero, 1},
+                     [&](Dim c, std::span<const Val> carried) { return std::vector<Val>{chain(c, carried)}; })[0];
+    Val turned = b.transpose(sum);
+    Dim past = view_.result[1] - x * Dim(tile_.rows);
+    Dim pixels = provably_divisible(view_.result[1], tile_.rows) ? kNoLimit : past;
+    w.set_tile({tile_.lanes, tile_.rows, feature_limit(block), pixels});
+    Coords out{picture, block * panel_row() + loops::row(), first + y, x * Dim(tile_.rows) + loops::lane()};
+    epilogue.store(w, out, turned);
+  }
+
+  /// All taps of one channel: unrolled along a row of taps, and over rows where there are few.
+  Val taps(KernelWriter& w, const PaddedCopy& copy, Dim image, Dim panel, Val acc) {
+    loops::Builder& b = w.builder();
+    auto row = [&](Dim u, Val sum) {
+      for (i64 t = 0; t < view_.taps[1].value(); ++t) {
+        Dim at = image + u * Dim(view_.dilation[0]) * copy.width() + Dim(t * view_.dilation[1]);
+        Val pixels = copy.column(w, at, Dim(view_.step[1]), tile_.rows);
+        Dim from = panel + (u * view_.taps[1] + Dim(t)) * panel_row() + loops::lane();
+        Val weights = b.load(panels_, {&from, 1}, 1, tile_.lanes);
+        sum = multiply_add(b, pixels, weights, sum);
+      }
+      return sum;
+    };
+    if (view_.taps[0].value() * view_.taps[1].value() <= 9) {
+      for (i64 u = 0; u < view_.taps[0].value(); ++u) acc = row(Dim(u), acc);
+      return acc;
+    }
+    return b.loop("u", view_.taps[0], {&acc, 1},
+                  [&](Dim u, std::span<const Val> c) { return std::vector<Val>{row(u, c[0])}; })[0];
+  }
+
+  const Graph& g_;
+  const GraphIndex& index_;
+  const Group& group_;
+  const ContractionView& v_;
+  const WindowView& view_;
+  ContractionTile tile_;
+  Dim blocks_, columns_, rows_ = 1, row_blocks_ = 1;
+  int panels_ = -1;
+};
+
+}  // namespace
+
+std::optional<Lowered> lower_window_contraction(const Graph& g, const GraphIndex& index, const Group& group,
+                                                const Target& target) {
+  ContractionView v(g, g.nodes()[group.anchor]);
+  auto view = WindowView::of(v);
+  if (!view || !view->taps[0].is_constant() || !view->taps[1].is_constant()) return std::nullopt;
+  i64 taps = view->taps[0].value() * view->taps[1].value();
+  if (taps < 1 || taps > kMostTaps) return std::nullopt;
+  return WindowContraction(g, index, group, target, v, *view).run();
+}
+
+}  // namespace tn
