@@ -68,16 +68,15 @@ static u64 hash_node(const OpDef* op, const Attrs& attrs) {
 }
 
 void Builder::grow_table() {
-  size_t size = table_.empty() ? 64 : table_.size() * 2;
-  table_.assign(size, ~0u);
-  for (u32 k = 0; k < graph_->nodes_.size(); ++k) {
-    const Node& n = graph_->nodes_[k];
-    u64 h = hash_node(n.op, n.attrs);
-    for (u32 v : graph_->operands(n)) h = mix(h, v);
-    size_t slot = h & (size - 1);
-    while (table_[slot] != ~0u) slot = (slot + 1) & (size - 1);
-    table_[slot] = k;
+  std::vector<Slot> larger(table_.empty() ? 64 : table_.size() * 2);
+  size_t mask = larger.size() - 1;
+  for (const Slot& used : table_) {
+    if (used.node == ~0u) continue;
+    size_t place = used.tag & mask;
+    while (larger[place].node != ~0u) place = (place + 1) & mask;
+    larger[place] = used;
   }
+  table_ = std::move(larger);
 }
 
 static bool has_effect(const OpDef& op, const Attrs& attrs) {
@@ -87,54 +86,83 @@ static bool has_effect(const OpDef& op, const Attrs& attrs) {
   return false;
 }
 
+Builder::Slot& Builder::slot_of(const OpDef& op, const Attrs& attrs, ValueSpan operands, bool effectful) {
+  if (2 * (graph_->nodes_.size() + 1) > table_.size()) grow_table();
+  u64 h = hash_node(&op, attrs);
+  for (const Value& v : operands) h = mix(h, v.id);
+  u32 tag = static_cast<u32>(h >> 32);
+  size_t mask = table_.size() - 1;
+  for (size_t place = tag & mask;; place = (place + 1) & mask) {
+    Slot& slot = table_[place];
+    if (slot.node == ~0u) {
+      slot.tag = tag;
+      return slot;
+    }
+    if (effectful || slot.tag != tag) continue;
+    const Node& n = graph_->nodes_[slot.node];
+    if (n.op != &op || n.attrs != attrs || n.operand_count != operands.size()) continue;
+    auto ids = graph_->operands(n);
+    if (std::equal(ids.begin(), ids.end(), operands.begin(), [](u32 id, const Value& v) { return id == v.id; }))
+      return slot;
+  }
+}
+
+Values Builder::results_at(u32 node) {
+  const Node& n = graph_->nodes_[node];
+  Values results(n.result_count);
+  for (u32 i = 0; i < n.result_count; ++i) results[i] = {this, n.first_result + i};
+  return results;
+}
+
 Values Builder::emit(const OpDef& op, ValueSpan operands, const Attrs& attrs, const Location* at) {
   const Location& where_ = at ? *at : where;
-  std::vector<Type> types(operands.size());
+  operand_types_.clear();
   for (size_t i = 0; i < operands.size(); ++i) {
     if (operands[i].builder != this)
       internal("[" + std::string(op.name) + "] operand " + std::to_string(i) +
                " is absent or belongs to another graph");
-    types[i] = operands[i].type();
+    operand_types_.push_back(operands[i].type());
   }
+  bool effectful = has_effect(op, attrs);
+  Slot* slot = &slot_of(op, attrs, operands, effectful);
+  if (slot->node != ~0u) return results_at(slot->node);
   std::vector<Type> results;
   Attrs full;
   try {
-    full = check_call(op, types, attrs);
-    results = op.type(types, full);
+    full = check_call(op, operand_types_, attrs);
+    results = op.type(operand_types_, full);
   } catch (const Error& e) { throw Error(std::string(e.what()) + " (" + to_string(where_) + ")"); }
-  bool effectful = has_effect(op, full);
-  u64 h = hash_node(&op, full);
-  for (const Value& v : operands) h = mix(h, v.id);
-  if (2 * (graph_->nodes_.size() + 1) > table_.size()) grow_table();
-  size_t slot = h & (table_.size() - 1);
-  for (; !effectful && table_[slot] != ~0u; slot = (slot + 1) & (table_.size() - 1)) {
-    const Node& n = graph_->nodes_[table_[slot]];
-    if (n.op != &op || n.attrs != full || n.operand_count != operands.size()) continue;
-    auto ids = graph_->operands(n);
-    if (!std::equal(ids.begin(), ids.end(), operands.begin(), [](u32 id, const Value& v) { return id == v.id; }))
-      continue;
-    Values found;
-    for (u32 i = 0; i < n.result_count; ++i) found.push_back({this, n.first_result + i});
-    return found;
-  }
-  while (table_[slot] != ~0u) slot = (slot + 1) & (table_.size() - 1);
-  table_[slot] = static_cast<u32>(graph_->nodes_.size());
-  return append(op, operands, full, where_, results, effectful);
+  if (full != attrs) slot = &slot_of(op, full, operands, effectful);
+  if (slot->node != ~0u) return results_at(slot->node);
+  return results_at(append(*slot, op, operands, full, where_, results, effectful));
 }
 
-Values Builder::append(const OpDef& op, ValueSpan operands, const Attrs& attrs, const Location& at,
-                       std::span<const Type> results, bool effectful) {
-  Graph& g = *graph_;
-  g.nodes_.push_back({&op, attrs, at, static_cast<u32>(g.operands_.size()), static_cast<u32>(g.types_.size()),
-                      static_cast<u32>(operands.size()), static_cast<u16>(results.size()), effectful});
-  for (const Value& v : operands) g.operands_.push_back(v.id);
-  Values made;
-  for (Type t : results) {
-    made.push_back({this, static_cast<u32>(g.types_.size())});
-    g.types_.push_back(t);
+u32 Builder::emit_again(const Graph& from, const Node& n, ValueSpan operands) {
+  auto ids = from.operands(n);
+  bool same_types = true;
+  for (size_t i = 0; i < operands.size(); ++i)
+    same_types = same_types && operands[i].builder == this && operands[i].type() == from.type(ids[i]);
+  if (!same_types) {
+    Values results = emit(*n.op, operands, n.attrs, &n.where);
+    return results.empty() ? ~0u : results[0].id;
   }
+  Slot& slot = slot_of(*n.op, n.attrs, operands, n.effectful);
+  u32 node = slot.node;
+  if (node == ~0u) node = append(slot, *n.op, operands, n.attrs, n.where, from.result_types(n), n.effectful);
+  return graph_->nodes_[node].first_result;
+}
+
+u32 Builder::append(Slot& slot, const OpDef& op, ValueSpan operands, const Attrs& attrs, const Location& at,
+                    std::span<const Type> results, bool effectful) {
+  Graph& g = *graph_;
+  u32 node = static_cast<u32>(g.nodes_.size());
+  slot.node = node;
+  g.nodes_.push_back({&op, attrs, at, static_cast<u32>(g.operands_.size()), static_cast<u32>(g.types_.size()),
+                      static_cast<u32>(operands.size()), static_cast<u32>(results.size()), effectful});
+  for (const Value& v : operands) g.operands_.push_back(v.id);
+  g.types_.insert(g.types_.end(), results.begin(), results.end());
   g.effectful_ |= effectful;
-  return made;
+  return node;
 }
 
 Value Builder::emit1(const OpDef& op, std::initializer_list<Value> operands, const Attrs& attrs) {
@@ -243,23 +271,20 @@ GraphPtr Builder::build(ValueSpan outputs, bool keep_dead) {
 
 // ---------------------------------------------------------------- whole graphs
 
-/// A data-dependent op holds its fresh symbol as attribute `fresh` (dims of one): two inlinings must not share it.
-static Attrs rename_fresh(const Attrs& attrs, std::vector<std::pair<Dim, Dim>>& renames) {
-  const Attr* a = attrs.find("fresh");
-  const Shape* dims = a ? std::get_if<Shape>(a) : nullptr;
+/// A data-dependent op holds its fresh symbol as attribute `fresh` (dims of one): two inlinings must not share it. The
+/// new ones are added to `renames`.
+static void add_renames(const Attrs& attrs, std::vector<std::pair<Dim, Dim>>& renames) {
+  const Attr* fresh = attrs.find("fresh");
+  if (!fresh || !std::holds_alternative<Shape>(*fresh)) return;
+  for (Dim d : std::get<Shape>(*fresh)) renames.emplace_back(d, Dim::fresh("d"));
+}
+
+static Attrs rename_fresh(const Attrs& attrs, std::span<const std::pair<Dim, Dim>> renames) {
   std::vector<NamedAttr> items(attrs.items().begin(), attrs.items().end());
-  bool changed = false;
-  if (dims)
-    for (Dim d : *dims) renames.emplace_back(d, Dim::fresh("d"));
-  if (renames.empty()) return attrs;
   for (auto& [key, value] : items)
     if (auto* shape = std::get_if<Shape>(&value))
-      for (Dim& d : *shape) {
-        Dim replaced = substitute(d, renames);
-        changed |= replaced != d;
-        d = replaced;
-      }
-  return changed ? Attrs(std::move(items)) : attrs;
+      for (Dim& d : *shape) d = substitute(d, renames);
+  return Attrs(std::move(items));
 }
 
 Values inline_graph(Builder& b, const Graph& g, ValueSpan inputs) {
@@ -272,6 +297,12 @@ Values inline_graph(Builder& b, const Graph& g, ValueSpan inputs) {
   for (const Node& n : g.nodes()) {
     operands.clear();
     for (u32 v : g.operands(n)) operands.push_back(env[v]);
+    if (!n.attrs.empty()) add_renames(n.attrs, renames);
+    if (renames.empty()) {
+      u32 first = b.emit_again(g, n, operands);
+      for (u32 i = 0; i < n.result_count; ++i) env[n.first_result + i] = {&b, first + i};
+      continue;
+    }
     Values r = b.emit(*n.op, operands, rename_fresh(n.attrs, renames), &n.where);
     std::copy(r.begin(), r.end(), env.begin() + n.first_result);
   }

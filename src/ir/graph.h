@@ -45,8 +45,8 @@ struct Node {
   Location where;
   u32 first_operand, first_result;
   u32 operand_count;
-  u16 result_count;
-  bool effectful;  // the op's own effect, or that of a sub-graph
+  u32 result_count : 31;
+  u32 effectful : 1;  // the op's own effect, or that of a sub-graph
 };
 static_assert(sizeof(Node) == 40);
 
@@ -109,6 +109,9 @@ class Builder {
   /// Checks the signature, runs the type rule, folds or reuses an equal pure node, else appends one. Errors carry
   /// `where` (or this->where when not given).
   Values emit(const OpDef& op, ValueSpan operands, const Attrs& attrs = {}, const Location* where = nullptr);
+  /// Emits a node of another graph as it is, for these operands: the id of its first result, which the others follow.
+  /// Its signature and type rule are checked again only where an operand has another type.
+  u32 emit_again(const Graph& from, const Node& n, ValueSpan operands);
   /// emit of an op with one result.
   Value emit1(const OpDef& op, std::initializer_list<Value> operands, const Attrs& attrs = {});
   /// The graph of these outputs: what they and effects need (all when keep_dead), renumbered and interned.
@@ -120,11 +123,18 @@ class Builder {
   Location where = Location::current();
 
  private:
-  Values append(const OpDef& op, ValueSpan operands, const Attrs& attrs, const Location& where,
-                std::span<const Type> results, bool effectful);
+  struct Slot {
+    u32 tag = 0, node = ~0u;  // the tag is the node's hash: most unequal nodes are told apart without being read
+  };
+  /// The slot of an equal pure node in the table, or the empty slot where it belongs.
+  Slot& slot_of(const OpDef& op, const Attrs& attrs, ValueSpan operands, bool effectful);
+  u32 append(Slot& slot, const OpDef& op, ValueSpan operands, const Attrs& attrs, const Location& where,
+             std::span<const Type> results, bool effectful);
+  Values results_at(u32 node);
   void grow_table();
   std::shared_ptr<Graph> graph_;
-  std::vector<u32> table_;
+  std::vector<Slot> table_;
+  std::vector<Type> operand_types_;  // of the node being emitted
 };
 
 /// Emits g's nodes into b with g's inputs replaced; fresh symbols of data-dependent ops are renamed.

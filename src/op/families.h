@@ -24,4 +24,8 @@ std::span<const OpDef> random_ops();
 std::span<const OpDef> control_ops();
 std::span<const OpDef> effect_ops();
 
+/// Puts another entry in the place of the op of that name and returns the former: for tests that break a rule to see
+/// that they notice. Must run before the op is first looked up, for lookups are kept.
+const OpDef* exchange_op(const OpDef* o);
+
 }  // namespace tn

@@ -104,6 +104,14 @@ const OpDef& op(std::string_view name) {
   fail("op", "expected the name of an op, got '" + shown + "'; " + near_names(shown));
 }
 
+const OpDef* exchange_op(const OpDef* o) {
+  Registry& r = registry();
+  std::unique_lock lock(r.mutex);
+  auto found = r.by_name.find(o->name);
+  if (found == r.by_name.end()) internal("exchange_op: there is no op of that name");
+  return std::exchange(found->second, o);
+}
+
 void register_op(const OpDef* o) {
   Registry& r = registry();
   std::unique_lock lock(r.mutex);

@@ -38,8 +38,14 @@ Values take_known(const Mask& unknown, const Values& from, SplitResult& s) {
 
 SplitResult split_kept(Builder& known, ValueSpan x, const Mask& unknown, const Attrs& attrs) {
   Split body = split_graph(body_of(attrs), unknown);
+  std::vector<u32> direct = direct_residuals(body);
+  Mask keep(body.known->outputs().size(), true);
+  for (size_t i = 0; i < direct.size(); ++i) keep[keep.size() - direct.size() + i] = direct[i] == ~0u;
   SplitResult s;
-  s.residuals = take_known(body.unknown, emit_call(known, present(x), attrs, body.known), s);
+  Values given = present(x);
+  Values computed = take_known(body.unknown, emit_call(known, given, attrs, prune_graph(body.known, keep)), s);
+  for (size_t i = 0, k = 0; i < direct.size(); ++i)
+    s.residuals.push_back(direct[i] == ~0u ? computed[k++] : given[direct[i]]);
   s.emit_linear = [body, attrs](Builder& linear, ValueSpan residuals, ValueSpan late) {
     Values operands = list(residuals);
     append(operands, late);

@@ -3,6 +3,7 @@
 // the branch not taken (a NaN, say) can reach it.
 //
 // The two branches must return the same types, so their masks are joined: what one branch lacks it returns as zeros.
+#include <algorithm>
 #include <array>
 
 #include "op/emit.h"
@@ -60,28 +61,48 @@ Values cond_jvp(Builder& b, ValueSpan x, ValueSpan t, const Attrs& attrs, Values
 
 // ---------------------------------------------------------------- split
 
-/// Residuals of both branches share places where their types agree: only one branch fills them.
+/// What the linear branches take before the unknown operands: residuals, which both branches share where their types
+/// agree, for only one of them fills them; then known operands that serve as residuals themselves.
 struct SharedResiduals {
   std::vector<Type> types;
-  std::array<std::vector<u32>, 2> place;  // by branch, by its residual
+  std::vector<u32> operands;              // known ones, by place among the known
+  std::array<std::vector<u32>, 2> place;  // by branch, by its residual: in (types..., operands...)
 };
+
+u32 place_of(std::vector<u32>& items, u32 item) {
+  auto found = std::find(items.begin(), items.end(), item);
+  if (found == items.end()) found = items.insert(items.end(), item);
+  return static_cast<u32>(found - items.begin());
+}
 
 SharedResiduals share(const std::array<Split, 2>& s) {
   SharedResiduals r;
+  for (const Split& split : s)
+    for (u32 input : direct_residuals(split))
+      if (input != ~0u) place_of(r.operands, input);
   for (int k : {0, 1}) {
     std::vector<bool> taken(r.types.size());
     auto types = s[k].known->output_types();
-    for (size_t i = types.size() - s[k].residuals; i < types.size(); ++i) {
+    auto direct = direct_residuals(s[k]);
+    for (size_t i = 0; i < direct.size(); ++i) {
+      if (direct[i] != ~0u) {
+        r.place[k].push_back(~place_of(r.operands, direct[i]));
+        continue;
+      }
+      Type t = types[types.size() - direct.size() + i];
       u32 place = 0;
-      while (place < taken.size() && (taken[place] || r.types[place] != types[i])) ++place;
+      while (place < taken.size() && (taken[place] || r.types[place] != t)) ++place;
       if (place == taken.size()) {
         taken.push_back(false);
-        r.types.push_back(types[i]);
+        r.types.push_back(t);
       }
       taken[place] = true;
       r.place[k].push_back(place);
     }
   }
+  for (auto& places : r.place)  // operands come behind all residuals, whose number is known only now
+    for (u32& place : places)
+      if (place >= r.types.size()) place = static_cast<u32>(r.types.size()) + ~place;
   return r;
 }
 
@@ -89,7 +110,8 @@ GraphPtr known_branch(const Split& s, const SharedResiduals& shared, const std::
   return make_graph(s.known->input_types(), [&](Builder& b, ValueSpan x) {
     Values all = inline_graph(b, *s.known, x), residuals(shared.types.size());
     size_t results = all.size() - s.residuals;
-    for (size_t i = 0; i < place.size(); ++i) residuals[place[i]] = all[results + i];
+    for (size_t i = 0; i < place.size(); ++i)
+      if (place[i] < residuals.size()) residuals[place[i]] = all[results + i];
     all.resize(results);
     for (size_t i = 0; i < residuals.size(); ++i) all.push_back(or_zeros(b, residuals[i], shared.types[i]));
     return all;
@@ -98,11 +120,13 @@ GraphPtr known_branch(const Split& s, const SharedResiduals& shared, const std::
 
 GraphPtr linear_branch(const Split& s, const SharedResiduals& shared, const std::vector<u32>& place) {
   std::vector<Type> types = shared.types;
+  for (u32 i : shared.operands) types.push_back(s.known->type(i));
+  size_t residuals = types.size();
   append(types, s.linear->input_types().subspan(s.residuals));
   return make_graph(types, [&](Builder& b, ValueSpan x) {
     Values inputs;
     for (u32 p : place) inputs.push_back(x[p]);
-    append(inputs, x.subspan(shared.types.size()));
+    append(inputs, x.subspan(residuals));
     return inline_graph(b, *s.linear, inputs);
   });
 }
@@ -116,7 +140,7 @@ std::optional<SplitResult> cond_split(Builder& known, ValueSpan x, const Mask& u
   SharedResiduals shared = share(s);
   Branches first;
   for (int k : {0, 1}) first[k] = known_branch(s[k], shared, shared.place[k]);
-  Values all = emit_cond(known, present(x), first);
+  Values operands = present(x), all = emit_cond(known, operands, first);
   SplitResult r;
   r.unknown = late;
   r.known.resize(late.size());
@@ -125,12 +149,13 @@ std::optional<SplitResult> cond_split(Builder& known, ValueSpan x, const Mask& u
     if (!late[i]) r.known[i] = all[at++];
   r.residuals = {x[0]};
   append(r.residuals, ValueSpan(all).subspan(at));
+  for (u32 i : shared.operands) r.residuals.push_back(operands[i + 1]);
   r.emit_linear = [s, shared](Builder& linear, ValueSpan residuals, ValueSpan values) {
-    Values operands = list(residuals);
-    append(operands, values);
+    Values all_operands = list(residuals);
+    append(all_operands, values);
     Branches second;
     for (int k : {0, 1}) second[k] = linear_branch(s[k], shared, shared.place[k]);
-    return emit_cond(linear, operands, second);
+    return emit_cond(linear, all_operands, second);
   };
   return r;
 }

@@ -43,8 +43,11 @@ WithoutEffects without_effects(const GraphPtr& g) {
     for (const Node& n : g->nodes()) {
       if (n.effectful && (n.result_count == 0 || gives_effect_results(n))) continue;
       operands_of(*g, n, env, operands);
-      Attrs attrs = n.attrs;
-      if (n.effectful) attrs = map_subgraphs(attrs, [](const GraphPtr& sub) { return without_effects(sub).graph; });
+      if (!n.effectful) {
+        emit_again(b, *g, n, operands, env);
+        continue;
+      }
+      Attrs attrs = map_subgraphs(n.attrs, [](const GraphPtr& sub) { return without_effects(sub).graph; });
       Values r = b.emit(*n.op, operands, attrs, &n.where);
       std::copy(r.begin(), r.end(), env.begin() + n.first_result);
     }

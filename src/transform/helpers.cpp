@@ -63,9 +63,9 @@ void operands_of(const Graph& g, const Node& n, const Values& env, Values& opera
   for (u32 v : g.operands(n)) operands.push_back(env[v]);
 }
 
-Values results_of(const Node& n, const Values& env) {
-  auto first = env.begin() + n.first_result;
-  return {first, first + n.result_count};
+void emit_again(Builder& b, const Graph& g, const Node& n, ValueSpan operands, Values& env) {
+  u32 first = b.emit_again(g, n, operands);
+  for (u32 i = 0; i < n.result_count; ++i) env[n.first_result + i] = {&b, first + i};
 }
 
 GraphPtr expansion_of(const OpDef& op, std::span<const Type> operands, const Attrs& attrs) {
@@ -80,8 +80,7 @@ GraphPtr graph_of_values(const GraphPtr& g, std::span<const u32> values) {
     std::copy(x.begin(), x.end(), env.begin());
     for (const Node& n : g->nodes()) {
       operands_of(*g, n, env, operands);
-      Values r = b.emit(*n.op, operands, n.attrs, &n.where);
-      std::copy(r.begin(), r.end(), env.begin() + n.first_result);
+      emit_again(b, *g, n, operands, env);
     }
     for (u32 v : values) outputs.push_back(env[v]);
     return outputs;
@@ -117,6 +116,13 @@ GraphPtr reorder_inputs(const GraphPtr& g, std::span<const u32> order) {
     for (size_t i = 0; i < x.size(); ++i) inputs[order[i]] = x[i];
     return inline_graph(b, *g, inputs);
   });
+}
+
+std::vector<u32> direct_residuals(const Split& s) {
+  std::vector<u32> result;
+  auto outputs = s.known->outputs();
+  for (u32 v : outputs.subspan(outputs.size() - s.residuals)) result.push_back(v < s.known->input_count() ? v : ~0u);
+  return result;
 }
 
 std::vector<u32> places(const Mask& mask, u32 start) {

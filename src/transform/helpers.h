@@ -41,7 +41,8 @@ bool any_subgraph(const Node& n, bool (*f)(const Graph&));
 Attrs map_subgraphs(const Attrs& attrs, GraphPtr (*f)(const GraphPtr&));
 /// The values of a node's operands.
 void operands_of(const Graph& g, const Node& n, const Values& env, Values& operands);
-Values results_of(const Node& n, const Values& env);
+/// Emits the node as it is for these operands; env receives its results.
+void emit_again(Builder& b, const Graph& g, const Node& n, ValueSpan operands, Values& env);
 /// What an op with Lower = Expand stands for, as a graph of these operands.
 GraphPtr expansion_of(const OpDef& op, std::span<const Type> operands, const Attrs& attrs);
 /// The same inputs, with these values of g as results.
@@ -58,6 +59,8 @@ GraphPtr batch_outputs(const Transformed& mapped, const Mask& want, Dim n);
 GraphPtr vmap_lanes(const GraphPtr& g, const Shape& lanes);
 /// The graph whose input i is g's input order[i]; every input of g appears once.
 GraphPtr reorder_inputs(const GraphPtr& g, std::span<const u32> order);
+/// By residual of a split: the input of the known graph that it is, or ~0u. The operand then serves as the residual.
+std::vector<u32> direct_residuals(const Split& s);
 /// The place of each masked item among the masked ones, after `start` others.
 std::vector<u32> places(const Mask& mask, u32 start);
 

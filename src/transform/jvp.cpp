@@ -32,14 +32,13 @@ class JvpPass {
   void node(const Node& n) {
     operands_of(g_, n, primal_, x_);
     operands_of(g_, n, tangent_, t_);
-    b_.where = n.where;
     bool live = false;
     for (const Value& t : t_) live = live || t;
+    if (!live) return emit_again(b_, g_, n, x_, primal_);
+    b_.where = n.where;
     Values dy(n.result_count), y;
     const Grad& grad = n.op->grad;
-    if (!live) {
-      y = b_.emit(*n.op, x_, n.attrs);
-    } else if (const auto* region = grad.as<Region>()) {
+    if (const auto* region = grad.as<Region>()) {
       y = region->jvp(b_, x_, t_, n.attrs, dy);
     } else if (grad.as<ByExpansion>()) {
       y = by_expansion(n, dy);

@@ -80,9 +80,9 @@ void Residuals::make_again(Builder& linear, Values& env) const {
     if (!again_[k]) continue;
     const Node& n = known_.nodes()[k];
     operands_of(known_, n, env, operands);
-    Values results = linear.emit(*n.op, operands, n.attrs, &n.where);
+    u32 first = linear.emit_again(known_, n, operands);
     for (u32 i = 0; i < n.result_count; ++i)
-      if (!env[n.first_result + i]) env[n.first_result + i] = results[i];
+      if (!env[n.first_result + i]) env[n.first_result + i] = {&linear, first + i};
   }
 }
 

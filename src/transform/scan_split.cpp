@@ -42,11 +42,8 @@ std::vector<bool> hoist(Builder& outside, const Graph& known, ValueSpan x, const
     bool invariant = !n.effectful;
     for (const Value& v : operands) invariant = invariant && v;
     if (!invariant) continue;
-    Values results = outside.emit(*n.op, operands, n.attrs, &n.where);
-    for (u32 i = 0; i < n.result_count; ++i) {
-      values[n.first_result + i] = results[i];
-      at_hand[n.first_result + i] = !trivial[k];
-    }
+    emit_again(outside, known, n, operands, values);
+    for (u32 i = 0; i < n.result_count; ++i) at_hand[n.first_result + i] = !trivial[k];
   }
   return at_hand;
 }

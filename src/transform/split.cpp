@@ -40,11 +40,7 @@ class SplitPass {
     bool late = false;
     for (u32 v : g_.operands(n)) late = late || unknown_[v];
     operands_of(g_, n, known_, operands_);
-    if (!late) {
-      Values results = known_builder_.emit(*n.op, operands_, n.attrs, &n.where);
-      std::copy(results.begin(), results.end(), known_.begin() + n.first_result);
-      return;
-    }
+    if (!late) return emit_again(known_builder_, g_, n, operands_, known_);
     const auto* region = n.op->grad.as<Region>();
     if (region && region->split && by_rule(k, *region)) return;
     for (u32 v : g_.operands(n)) need(v);
@@ -103,8 +99,7 @@ class SplitPass {
     const Node& n = g_.nodes()[late.node];
     if (late.split == ~0u) {
       operands_of(g_, n, env, operands);
-      Values results = b.emit(*n.op, operands, n.attrs, &n.where);
-      std::copy(results.begin(), results.end(), env.begin() + n.first_result);
+      emit_again(b, g_, n, operands, env);
       return;
     }
     const SplitResult& split = splits_[late.split];

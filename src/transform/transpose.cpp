@@ -77,8 +77,7 @@ class TransposePass {
     for (u32 i = 0; i < n.result_count; ++i) linear_[n.first_result + i] = linear;
     if (linear || (n.effectful && n.result_count == 0)) return;
     operands_of(g_, n, values_, x_);
-    Values results = b_.emit(*n.op, x_, n.attrs, &n.where);
-    std::copy(results.begin(), results.end(), values_.begin() + n.first_result);
+    emit_again(b_, g_, n, x_, values_);
   }
 
   void backward(const Node& n) {

@@ -34,8 +34,9 @@ class VmapPass {
     operands_of(g_, n, values_, x_);
     mask_.clear();
     for (u32 v : g_.operands(n)) mask_.push_back(batched_[v]);
+    if (!any(mask_)) return emit_again(b_, g_, n, x_, values_);
     b_.where = n.where;
-    Batched r = any(mask_) ? batch(n) : Batched{b_.emit(*n.op, x_, n.attrs), Mask(n.result_count)};
+    Batched r = batch(n);
     for (u32 i = 0; i < n.result_count; ++i) {
       values_[n.first_result + i] = r.values[i];
       batched_[n.first_result + i] = r.batched[i];

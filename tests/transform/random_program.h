@@ -76,7 +76,7 @@ inline Value RandomProgram::apply(const Step& s, Value a, Value b) {
     }
     case 13: return broadcast_to(mul(sum(mul(a, b), {0}), 0.25), {4});
     case 14: return concat(Values{slice(a, 0, 1, 4), slice(b, 0, 0, 1)}, 0);
-    case 15: return builder.emit1(op("softmax"), {a});
+    case 15: return builder.emit1(op("softmax"), {a}, {{"axis", i64{0}}});
     case 16: return pad(slice(a, 0, 0, 3), {1}, {0});
     case 17: return cast(cast(a, DType::f64), DType::f64);
     default: return a;

@@ -20,7 +20,7 @@ inline Array scalar_of(double v) { return array_of(DType::f64, {}, {v}); }
 inline std::vector<Array> evaluate(const GraphPtr& g, const std::vector<Array>& inputs) {
   verify(*g);
   EXPECT_EQ(parse_graph(to_string(*g)), g) << to_string(*g);
-  return ref::run(*g, inputs);
+  return ref_run(g, inputs);
 }
 
 }  // namespace tn::testing
