@@ -121,18 +121,19 @@ def check_words(tree, fix):
 
 
 def check_tidy(tree, fix):
-    """clang-tidy-19 on what changed, or on every file with --all."""
+    """clang-tidy-19 on what changed; with --all on every file, the analyzer (slow) included."""
     database = os.path.join(tree.build, "compile_commands.json")
     if not os.path.exists(database):
         return [f"{database}: expected a configured build; run ./dev build"]
     changed = None if tree.everything else tree.changed()
+    analyzer = ["--checks=clang-analyzer-*"] if tree.everything else []
     with open(database, encoding="utf-8") as f:
         known = f.read()
     files = [f for f in tree.sources(suffixes=(".cpp",))
              if os.path.join(tree.root, f) in known and (changed is None or f in changed)]
 
     def one(file):
-        done = run(tree, "clang-tidy-19", "-p", tree.build, "--quiet", "--warnings-as-errors=*",
+        done = run(tree, "clang-tidy-19", "-p", tree.build, "--quiet", "--warnings-as-errors=*", *analyzer,
                    "--extra-arg=-Wno-unknown-warning-option", "--extra-arg=-Wno-unused-command-line-argument", file)
         found = re.findall(r"^(\S+?:\d+):\d+: (?:error|warning): (.*)$", done.stdout, re.M)
         if done.returncode and not found:
