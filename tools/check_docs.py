@@ -77,7 +77,7 @@ def check_file(file, root, build):
         if problem:
             line = page.count("\n", 0, block.start("text"))
             problems.append(f"{file}:{line}: {problem}")
-    for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", page):
+    for target in re.findall(r"\]\((?!https?:)([^)#\s]+)", BLOCK.sub("", page)):
         if not os.path.exists(os.path.join(root, os.path.dirname(file), target)):
             problems.append(f"{file}:1: expected {target} to exist; mend the link")
     return count, problems

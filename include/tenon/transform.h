@@ -352,7 +352,7 @@ struct JacobianReverse {
   Tensor operator()(const Tensor& x, const Rest&... rest) const {
     auto partial = [&](const Tensor& y) { return f(y, rest...); };
     auto [value, pull] = vjp(partial, where)(x);
-    auto row = [&pull = pull](const Tensor& c) { return pull(c); };
+    auto row = [&back = pull](const Tensor& c) { return back(c); };
     return detail::unflatten(vmap(row, {}, where)(detail::basis(value, where)), value, true, where);
   }
 };

@@ -3,7 +3,8 @@
 
 #include "tensor/helpers.h"
 
-namespace tn {
+// The operators are friends that only argument lookup finds, so the header gives them no visibility.
+namespace [[gnu::visibility("default")]] tn {
 
 Tensor add(Arg a, Arg b) { return elementwise(the<"add">(), {&a, &b}); }
 Tensor sub(Arg a, Arg b) { return elementwise(the<"sub">(), {&a, &b}); }
