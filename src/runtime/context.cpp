@@ -76,6 +76,7 @@ void Context::plan_arena(const DimEnv& env) {
 
 void Context::bind(const DimEnv& env) {
   bound_ = false;
+  work_ = 0;
   plan_arena(env);
   auto instructions = plan_->instructions();
   instructions_.clear();
@@ -106,7 +107,9 @@ void Context::bind_instruction(const Instruction& i, Bound& bound, const DimEnv&
     i64 threads = ThreadPool::shared().threads();
     for (const auto& p : i.phases) {
       i64 extent = evaluate(p.extent, env);
-      bool alone = extent <= 1 || threads == 1 || evaluate(p.work, env) < kParallelWork;
+      i64 work = evaluate(p.work, env);
+      work_ += work;
+      bool alone = extent <= 1 || threads == 1 || work < kParallelWork;
       bound.phases.push_back({extent, alone ? 0 : std::max<i64>(1, extent / (threads * 8))});
     }
     bound.scratch = static_cast<size_t>(evaluate(i.scratch, env));
@@ -116,6 +119,8 @@ void Context::bind_instruction(const Instruction& i, Bound& bound, const DimEnv&
     bound.bodies.back()->bind(env);
   }
   if (i.kind == Instruction::Kind::scan) bound.length = evaluate(i.attrs.get<Shape>("length")[0], env);
+  i64 repeats = i.kind == Instruction::Kind::scan ? bound.length : 1;
+  for (const auto& body : bound.bodies) work_ += body->work() * repeats;
 }
 
 // ---------------------------------------------------------------- running

@@ -19,6 +19,8 @@ class Context {
   bool bound() const { return bound_; }
   /// Runs on memory of the bound sizes, one pointer for each input and output.
   void run(std::span<std::byte* const> inputs, std::span<std::byte* const> outputs);
+  /// Tile operations of one run, roughly.
+  i64 work() const { return work_; }
   size_t arena_bytes() const { return arena_ ? arena_->bytes() : 0; }
 
  private:
@@ -48,6 +50,7 @@ class Context {
 
   PlanPtr plan_;
   bool bound_ = false;
+  i64 work_ = 0;
   StoragePtr arena_;
   std::vector<std::byte*> at_;  // by slot
   std::vector<size_t> bytes_;   // by slot

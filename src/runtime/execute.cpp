@@ -2,6 +2,7 @@
 // call with the same sizes finds everything bound.
 #include "runtime/execute.h"
 
+#include <atomic>
 #include <list>
 #include <mutex>
 #include <unordered_map>
@@ -13,9 +14,15 @@ namespace tn {
 
 namespace {
 
+// What the interpreter may work on a graph (see Context::work) before its kernels are compiled: some milliseconds.
+constexpr i64 kCompileWork = 3000000;
+constexpr i64 kCompileRuns = 50;
+
+std::atomic<Tier> chosen_tier{Tier::automatic};
+
 /// A context with the shapes it is bound to.
 struct Bound {
-  explicit Bound(PlanPtr plan) : context(std::move(plan)) {}
+  explicit Bound(PlanPtr p) : context(std::move(p)) {}
   Context context;
   std::vector<i64> key;
   std::vector<std::byte*> inputs, outputs;
@@ -24,10 +31,11 @@ struct Bound {
 
 class Entry {
  public:
-  explicit Entry(const GraphPtr& g) : graph_(g), plan_(Plan::build(g, Target{}, true)) {}
+  explicit Entry(const GraphPtr& g) : graph_(g) {}
 
   std::vector<Array> run(std::span<const Array> inputs) {
     std::unique_ptr<Bound> b = take(inputs);
+    worked_ += b->context.work() + kCompileWork / kCompileRuns;
     const Plan& plan = b->context.plan();
     b->inputs.clear();
     b->outputs.clear();
@@ -57,11 +65,23 @@ class Entry {
     return key;
   }
 
+  /// The plan for the next run. Machine code is made once, by the thread that finds it worth while.
+  PlanPtr plan() {
+    Tier wanted = chosen_tier;
+    bool compile = wanted == Tier::compiled || (wanted == Tier::automatic && worked_ > kCompileWork);
+    PlanPtr& slot = plans_[compile];
+    std::lock_guard lock(build_mutex_);
+    if (!slot) slot = Plan::build(graph_, compile ? Target{.map_lanes = 16, .compiled = true} : Target{}, true);
+    return slot;
+  }
+
   std::unique_ptr<Bound> take(std::span<const Array> inputs) {
     std::vector<i64> key = key_of(inputs);
     std::unique_ptr<Bound> found;
+    PlanPtr now = plan();
     {
       std::lock_guard lock(mutex_);
+      std::erase_if(idle_, [&](const auto& b) { return &b->context.plan() != now.get(); });
       for (auto it = idle_.begin(); it != idle_.end(); ++it)
         if ((*it)->key == key) {
           found = std::move(*it);
@@ -73,12 +93,12 @@ class Entry {
         idle_.pop_front();
       }
     }
-    if (!found) found = std::make_unique<Bound>(plan_);
+    if (!found) found = std::make_unique<Bound>(now);
     DimEnv env = bind_shapes(graph_->input_types(), inputs);
     found->context.bind(env);
     found->key = std::move(key);
     found->output_shapes.clear();
-    for (Type t : plan_->output_types()) {
+    for (Type t : now->output_types()) {
       std::vector<i64> shape;
       for (Dim d : t.shape()) shape.push_back(evaluate(d, env));
       found->output_shapes.push_back(std::move(shape));
@@ -93,8 +113,9 @@ class Entry {
 
   static constexpr size_t kMostIdle = 8;
   GraphPtr graph_;
-  PlanPtr plan_;
-  std::mutex mutex_;
+  PlanPtr plans_[2];  // interpreted, compiled
+  std::atomic<i64> worked_ = 0;
+  std::mutex mutex_, build_mutex_;
   std::list<std::unique_ptr<Bound>> idle_;  // oldest first
 };
 
@@ -164,6 +185,9 @@ DimEnv bind_shapes(std::span<const Type> types, std::span<const Array> inputs) {
                         text_of(inputs[i]) + ", which differs on axis " + std::to_string(k));
   return env;
 }
+
+void set_tier(Tier tier) { chosen_tier = tier; }
+Tier tier() { return chosen_tier; }
 
 std::vector<Array> execute(const GraphPtr& g, std::span<const Array> inputs, const Mask&) {
   if (inputs.size() != g->input_count())
