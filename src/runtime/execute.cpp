@@ -20,6 +20,10 @@ constexpr i64 kCompileRuns = 50;
 
 std::atomic<Tier> chosen_tier{Tier::automatic};
 
+Target compiled_target() {
+  return {.map_lanes = 16, .compiled = true, .vector_bits = cpu::vector_bits(cpu::host_isa())};
+}
+
 /// A context with the shapes it is bound to.
 struct Bound {
   explicit Bound(PlanPtr p) : context(std::move(p)) {}
@@ -71,7 +75,7 @@ class Entry {
     bool compile = wanted == Tier::compiled || (wanted == Tier::automatic && worked_ > kCompileWork);
     PlanPtr& slot = plans_[compile];
     std::lock_guard lock(build_mutex_);
-    if (!slot) slot = Plan::build(graph_, compile ? Target{.map_lanes = 16, .compiled = true} : Target{}, true);
+    if (!slot) slot = Plan::build(graph_, compile ? compiled_target() : Target{}, true);
     return slot;
   }
 
