@@ -140,6 +140,45 @@ TEST(Backward, LossThenGradientRunsOnce) {
   EXPECT_EQ(evaluation_counts().evaluations, before + 1);
 }
 
+/// How often `word` is printed while f runs.
+template <class F>
+int prints(F f, const std::string& word) {
+  testing::internal::CaptureStdout();
+  f();
+  std::string text = testing::internal::GetCapturedStdout();
+  int n = 0;
+  for (size_t p = 0; (p = text.find(word, p)) != text.npos; ++p) ++n;
+  return n;
+}
+
+TEST(Effects, RunOnceThroughEveryTransform) {
+  auto f = [](const Tensor& x) {
+    print("first", x);
+    return sin(x);
+  };
+  EXPECT_EQ(prints([&] { f(f64(1)).item(); }, "first"), 1);
+  EXPECT_EQ(prints([&] { grad(f)(f64(1)).item(); }, "first"), 1);
+  EXPECT_EQ(prints([&] { grad(grad(f))(f64(1)).item(); }, "first"), 1);
+  EXPECT_EQ(prints([&] { jvp(f)(f64(1), f64(1)).second.item(); }, "first"), 1);
+  EXPECT_EQ(prints([&] { jit(f)(f64(1)).item(); }, "first"), 1);
+  EXPECT_EQ(prints([&] { vmap(f)(f64({1, 2})).to_vector(); }, "first"), 1);
+  EXPECT_EQ(prints([&] { grad(checkpoint(f))(f64(1)).item(); }, "first"), 1);
+  auto read_inside = [&](const Tensor& x) {
+    Tensor y = jit(f)(x);
+    return y.item() > 0 ? y * 2.0 : y;
+  };
+  EXPECT_EQ(prints([&] { EXPECT_NEAR(grad(read_inside)(f64(1)).item(), 2 * std::cos(1), 1e-6); }, "first"), 1);
+}
+
+TEST(Effects, ChecksFailWhenTheyRun) {
+  auto f = jit([](const Tensor& x) {
+    check(x > 0.0, "must be positive");
+    return x * 2.0;
+  });
+  expect_near(f(f64(1)), 2);
+  expect_error([&] { f(f64(-1)).item(); }, "must be positive");
+}
+
 TEST(Tensors, StepsOfEagerTrainingUseBoundedMemory) {
   Tensor w = ones({1000}), x = ones({1000});
   auto loss = [&](const Tensor& p) { return sum(square(p * x)); };
