@@ -7,6 +7,7 @@
 #include "op/emit.h"
 #include "op/families.h"
 #include "op/rules.h"
+#include "op/sort_kernel.h"
 
 namespace tn {
 
@@ -144,6 +145,11 @@ void order(std::span<const Key> keys, std::vector<i64>& places, bool descending)
 }
 
 void sort_run(std::span<const Array> x, std::span<Array> results, const Attrs& a) {
+  sort_along(x[0], axis_of(a), a.get<bool>("descending"), results[0], results[1]);
+}
+
+/// By comparing.
+void compare_sort(std::span<const Array> x, std::span<Array> results, const Attrs& a) {
   Lines lines(x[0], axis_of(a));
   bool descending = a.get<bool>("descending"), floating = is_float(x[0].dtype);
   auto n = static_cast<size_t>(lines.n);
@@ -175,7 +181,7 @@ void sort_run(std::span<const Array> x, std::span<Array> results, const Attrs& a
 
 std::vector<Array> sort_ref(std::span<const Array> x, const Attrs& a, std::span<const Type>, const DimEnv&) {
   std::vector<Array> r{Array::empty(x[0].dtype, x[0].shape), Array::empty(DType::i64, x[0].shape)};
-  sort_run(x, r, a);
+  compare_sort(x, r, a);
   return r;
 }
 
@@ -198,7 +204,18 @@ Values sort_tangent(Builder&, ValueSpan, ValueSpan y, ValueSpan t, const Attrs& 
 std::vector<Sample> sort_samples() {
   auto all = {DType::f64, DType::f32, DType::f16, DType::bf16, DType::i64,
               DType::i32, DType::i8,  DType::u32, DType::u8,   DType::boolean};
-  return joined({along_axis(all, true), along_axis({DType::f32}, true, {{"descending", true}})});
+  std::vector<Sample> r = joined({along_axis(all, true), along_axis({DType::f32}, true, {{"descending", true}})});
+  for (bool descending : {false, true}) {  // lines long enough for the other way of sorting, with many equal ones
+    Attrs attrs{{"axis", i64{0}}, {"descending", descending}};
+    for (DType d : all) r.push_back(sample_of(d, {700}, 1, is_signed(d) ? -100 : 0, 100, attrs));
+    for (DType d : {DType::f64, DType::f32, DType::f16}) {
+      std::vector<double> v;
+      for (int i = 0; i < 40; ++i)
+        for (double special : special_floats()) v.push_back(special);
+      r.push_back({{values_of(d, v)}, attrs, {}, 0});
+    }
+  }
+  return r;
 }
 
 std::vector<OpDef> entries() {
