@@ -13,6 +13,13 @@ struct RunOptions {
 };
 void run(const RunOptions& options);
 
+struct CompareOptions {
+  std::string model, inputs;
+  std::vector<std::string> plugins;
+};
+/// Runs the model and the reference on the same inputs and prints the greatest difference of each output.
+void compare(const CompareOptions& options);
+
 struct InspectOptions {
   std::string model;
   std::vector<std::string> plugins;

@@ -21,6 +21,15 @@ void add_run(CLI::App& app) {
   c->callback([o] { tn::app::run(*o); });
 }
 
+void add_compare(CLI::App& app) {
+  auto* c = app.add_subcommand("compare", "run a model and the slow reference on the same inputs");
+  auto o = std::make_shared<tn::app::CompareOptions>();
+  c->add_option("model", o->model, "ONNX model")->required();
+  c->add_option("--inputs", o->inputs, "folder of input_N.pb or NAME.npy")->required();
+  c->add_option("--plugin", o->plugins, "plugin library, may be given several times");
+  c->callback([o] { tn::app::compare(*o); });
+}
+
 void add_inspect(CLI::App& app) {
   auto* c = app.add_subcommand("inspect", "show what a model holds");
   auto o = std::make_shared<tn::app::InspectOptions>();
@@ -47,6 +56,7 @@ int main(int argc, char** argv) {
   CLI::App app("Tenon: models written, trained, read, optimised and run", "tenon");
   app.require_subcommand(1);
   add_run(app);
+  add_compare(app);
   add_inspect(app);
   add_small(app);
   try {

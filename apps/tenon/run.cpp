@@ -1,8 +1,11 @@
 // `tenon run`: inputs from a folder, one execution, outputs into a folder.
+#include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <unordered_set>
 
+#include "backend/ref/ref.h"
 #include "base/file.h"
 #include "commands.h"
 #include "engine/plugin.h"
@@ -92,29 +95,59 @@ std::vector<Array> arranged(const NamedGraph& net, const Given& given) {
 
 }  // namespace
 
-void run(const RunOptions& o) {
-  set_budget(o.timeout_seconds, o.memory_gib);
-  for (const std::string& p : o.plugins) load_plugin(p);
-  onnx::ModelDef model = onnx::decode_model(read_file("run", o.model));
-  Given given = read_inputs(model, o.inputs);
+namespace {
+
+struct Ready {
+  NamedGraph net;
+  std::vector<Array> inputs;
+  bool protobuf;
+};
+
+Ready prepare(const std::string& path, const std::string& inputs, const std::vector<std::string>& plugins) {
+  for (const std::string& p : plugins) load_plugin(p);
+  onnx::ModelDef model = onnx::decode_model(read_file("run", path));
+  Given given = read_inputs(model, inputs);
   onnx::ImportOptions options;
-  options.folder = fs::path(o.model).parent_path().string();
+  options.folder = fs::path(path).parent_path().string();
   if (options.folder.empty()) options.folder = ".";
   options.known_inputs = given.values;
   options.keep_backed_inputs = given.all_inputs;
-  NamedGraph net = onnx::import_model(model, options);
-  std::vector<Array> outputs = execute(net.graph, arranged(net, given));
+  Ready r{onnx::import_model(model, options), {}, given.protobuf};
+  r.inputs = arranged(r.net, given);
+  return r;
+}
+
+}  // namespace
+
+void run(const RunOptions& o) {
+  set_budget(o.timeout_seconds, o.memory_gib);
+  Ready ready = prepare(o.model, o.inputs, o.plugins);
+  std::vector<Array> outputs = execute(ready.net.graph, ready.inputs);
   std::error_code error;
   fs::create_directories(o.outputs, error);
   if (!fs::is_directory(o.outputs))
     fail("run", "expected a folder for outputs, got '" + o.outputs + "', which cannot be made");
   for (size_t i = 0; i < outputs.size(); ++i) {
-    std::string file = given.protobuf ? "output_" + std::to_string(i) + ".pb" : file_name(net.outputs[i]) + ".npy";
+    std::string file =
+        ready.protobuf ? "output_" + std::to_string(i) + ".pb" : file_name(ready.net.outputs[i]) + ".npy";
     std::string path = (fs::path(o.outputs) / file).string();
-    if (given.protobuf)
-      write_pb(path, outputs[i], net.outputs[i]);
+    if (ready.protobuf)
+      write_pb(path, outputs[i], ready.net.outputs[i]);
     else
       write_npy(path, outputs[i]);
+  }
+}
+
+void compare(const CompareOptions& o) {
+  Ready ready = prepare(o.model, o.inputs, o.plugins);
+  std::vector<Array> got = execute(ready.net.graph, ready.inputs), want = ref_run(ready.net.graph, ready.inputs);
+  for (size_t i = 0; i < got.size(); ++i) {
+    double worst = 0;
+    for (i64 k = 0; k < got[i].size(); ++k) {
+      double d = std::fabs(got[i].get(k) - want[i].get(k));
+      if (!(d <= worst)) worst = got[i].get(k) == want[i].get(k) ? worst : d;
+    }
+    std::printf("%s max_abs_diff %.3g\n", ready.net.outputs[i].c_str(), worst);
   }
 }
 

@@ -1,8 +1,8 @@
 // The whole path on real pictures: train, save, read back, extend by a plugin, fine-tune, optimise into a plan, and
 // answer from the plan file in a process of its own.
 //
-//   fashion_mnist train DATA PLUGIN OUT    trains, exports, imports, extends, fine-tunes, builds OUT/model.plan
-//   fashion_mnist classify DATA OUT        maps OUT/model.plan and classifies the test pictures
+//   fashion_mnist train DATA PLUGIN OUT       trains, exports, imports, extends, fine-tunes, builds OUT/model.plan
+//   fashion_mnist classify DATA PLUGIN OUT    maps OUT/model.plan and classifies the test pictures
 #include <tenon/data.h>
 #include <tenon/engine.h>
 #include <tenon/jit.h>
@@ -14,6 +14,8 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+
+#include "page.h"
 
 using tn::Tensor;
 namespace nn = tn::nn;
@@ -167,8 +169,13 @@ int classify_command(const std::string& data, const std::string& plugin, const s
   tn::engine::Context context(plan);
   Pictures test(data, "t10k");
   double right = accuracy(test, [&](const Tensor& x) { return context.run({x})[0]; });
-  Tensor sample = context.run({to_input(test.images(tn::slice(0, 64)))})[0];
-  save_npy(out + "/sample_logits.npy", sample);
+  // A few for people to look at, and for a comparison with the reference.
+  Tensor images = test.images(tn::slice(0, 64)).eval(), input = to_input(images);
+  std::filesystem::create_directories(out + "/sample");
+  save_npy(out + "/sample/image.npy", input);
+  auto labels = test.labels(tn::slice(0, 64)).to_vector<long>(),
+       guesses = argmax(context.run({input})[0], {.axis = -1}).to_vector<long>();
+  write_page(out + "/page.html", images.data<tn::u8>(), labels, guesses);
   std::ofstream(out + "/plan.txt") << right << " " << load_ms << " " << std::filesystem::file_size(out + "/model.plan")
                                    << "\n";
   std::cout << "plan: test accuracy " << right << ", loaded in " << load_ms << " ms" << std::endl;
