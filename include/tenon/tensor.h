@@ -266,6 +266,23 @@ class Tensor {
   Pending* node_ = nullptr;
 };
 
+// Friends of the class, declared here so that they are visible outside the library.
+Tensor operator+(Arg a, Arg b);
+Tensor operator-(Arg a, Arg b);
+Tensor operator*(Arg a, Arg b);
+Tensor operator/(Arg a, Arg b);
+Tensor operator%(Arg a, Arg b);
+Tensor operator-(Arg a);
+Tensor operator==(Arg a, Arg b);
+Tensor operator!=(Arg a, Arg b);
+Tensor operator<(Arg a, Arg b);
+Tensor operator<=(Arg a, Arg b);
+Tensor operator>(Arg a, Arg b);
+Tensor operator>=(Arg a, Arg b);
+Tensor operator&&(Arg a, Arg b);
+Tensor operator||(Arg a, Arg b);
+Tensor operator!(Arg a);
+
 template <Number T>
 std::vector<T> Tensor::to_vector(Location at) const {
   if constexpr (std::same_as<T, bool>) {

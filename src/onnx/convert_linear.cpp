@@ -70,10 +70,9 @@ Values conv_transpose(Call& c) {
     if (!in.is_constant())
       c.refuse("numbers for the input's extents where output_shape or auto_pad is given", to_string(x.type()));
     i64 target = want.empty() ? in.value() * strides[i] : want[want.size() - n + i];
-    i64 total = std::max<i64>(0, strides[i] * (in.value() - 1) + extra[i] + reach - target);
-    bool upper = automatic != "SAME_LOWER" && (automatic == "SAME_UPPER" || true);
-    pads[i] = upper && automatic == "SAME_UPPER" ? total / 2 : total - total / 2;
-    if (automatic == "NOTSET") pads[i] = total / 2 + total % 2;
+    i64 total = strides[i] * (in.value() - 1) + extra[i] + reach - target;
+    // The larger half goes before, with SAME_UPPER after; what is missing is added at the end.
+    pads[i] = total < 0 ? 0 : automatic == "SAME_UPPER" ? total / 2 : total - total / 2;
     pads[i + n] = total - pads[i];
   }
   // Weights [C, O/g, k...] -> [O, C/g, k...], flipped.

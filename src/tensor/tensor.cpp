@@ -1,5 +1,7 @@
 #include "tenon/tensor.h"
 
+#include "tenon/ops.h"
+
 #include <algorithm>
 #include <cstring>
 
