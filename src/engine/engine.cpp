@@ -37,10 +37,8 @@ const OpDef& constant_op() {
 }
 
 Target target() {
-  Target t;
-  t.compiled = cpu::compiler_problem().empty();
-  if (t.compiled) t.map_lanes = 16;
-  return t;
+  if (!cpu::compiler_problem().empty()) return {};
+  return {.map_lanes = 16, .compiled = true, .vector_bits = cpu::vector_bits(cpu::host_isa())};
 }
 
 std::set<std::string> size_names(const Graph& g) {
