@@ -167,6 +167,11 @@ class Builder {
   void parallel(std::string_view stem, Dim extent, const std::function<void(Dim)>& body);
   void serial(std::string_view stem, Dim extent, const std::function<void(Dim)>& body);
 
+  /// A node as it is, for rewrites; operands and index are taken from the spans.
+  Val append(const Node& n, std::span<const Val> operands, std::span<const Dim> index) {
+    return push(n, operands, index);
+  }
+
   // Shorthand for expressions.
   Val add(Val a, Val b) { return map(ScalarOp::add, {a, b}); }
   Val sub(Val a, Val b) { return map(ScalarOp::sub, {a, b}); }
@@ -199,6 +204,10 @@ struct KernelKey {
 KernelKey kernel_key(std::string_view canonical);
 /// Every rule broken, as text; empty = the kernel is sound. (See loops_verify.cpp for the rules.)
 std::vector<std::string> verify(const Kernel& k);
+
+/// Why iterations of a loop may touch the same element of a buffer that one of them writes; empty = they may run in any
+/// order, or at once.
+std::vector<std::string> dependences(const Kernel& k, Val loop);
 
 /// What a compiled or interpreted kernel is called as: iterations lo <= i < hi of phase `phase`. `error` stays 0 unless
 /// a check fails.

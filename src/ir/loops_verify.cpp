@@ -46,6 +46,9 @@ class Verifier {
  public:
   explicit Verifier(const Kernel& k) : k_(k), meanings_(k.nodes.size()), alive_(k.nodes.size(), false) {}
 
+  /// Judges the iterations of that loop instead of the parallel ones.
+  Verifier(const Kernel& k, Val judged) : Verifier(k) { judged_ = judged; }
+
   std::vector<std::string> run() {
     for (Dim s : k_.sizes) bounds_.push_back({s, Dim(0), std::nullopt});
     size_checks();
@@ -211,7 +214,10 @@ class Verifier {
       if (!loops_.empty()) error(n, "a parallel loop stands inside another loop");
       if (i.arg_count) error(n, "a parallel loop carries a value");
       if (!of_sizes(i.extent)) error(n, "the extent of a parallel loop mentions more than sizes");
+    }
+    if (judged_ < 0 ? i.loop == LoopKind::parallel : n == judged_) {
       touches_.clear();
+      watched_ = n;
     }
     loops_.push_back(n);
     open_scope();
@@ -235,7 +241,10 @@ class Verifier {
 
   void end_loop(Val n) {
     Val header = node(n).at;
-    if (node(header).loop == LoopKind::parallel) check_races(header);
+    if (header == watched_) {
+      check_races(header);
+      watched_ = -1;
+    }
     for (Val v : scopes_.back()) alive_[static_cast<size_t>(v)] = false;
     scopes_.pop_back();
     bounds_.resize(marks_.back());
@@ -378,7 +387,7 @@ class Verifier {
     }
     bool writes = i.kind == Kind::store || i.kind == Kind::scatter;
     if (writes) check_write(n);
-    if (b.is_argument() && !hint && !loops_.empty() && node(loops_[0]).loop == LoopKind::parallel) touch(n, writes);
+    if (watched_ >= 0 && !hint && (b.is_argument() || !allocated_in(watched_, i.buffer))) touch(n, writes);
     bounds_.resize(mark);
   }
 
@@ -386,13 +395,12 @@ class Verifier {
     const Node& i = node(n);
     const Buffer& b = buffer(i.buffer);
     if (b.role == Buffer::Role::in) error(n, "writes " + b.name + ", which is an input");
-    if (!b.is_argument() && !allocated_inside(i.buffer))
+    if (!b.is_argument() && !loops_.empty() && !allocated_in(loops_[0], i.buffer))
       error(n, "writes scratch " + b.name + ", which is allocated outside its parallel loop");
   }
 
-  bool allocated_inside(int b) const {
-    if (loops_.empty()) return true;
-    for (Val n = loops_[0]; n < node(loops_[0]).at; ++n)
+  bool allocated_in(Val loop, int b) const {
+    for (Val n = loop; n < node(loop).at; ++n)
       if (node(n).kind == Kind::alloc && node(n).buffer == b) return true;
     return false;
   }
@@ -412,14 +420,14 @@ class Verifier {
   }
 
   void consider(Touch& t, int dimension, Dim index) {
-    Dim v = node(loops_[0]).variable;
+    Dim v = node(watched_).variable;
     auto step = coefficient(index, v);
     if (!step || *step == Dim(0)) return;
     std::pair<Dim, Dim> origin[] = {{v, 0}};
     Dim rest = substitute(index, origin);
     std::vector<std::pair<Dim, Dim>> inner;
     for (Dim s : symbols_of(rest))
-      if (!of_sizes(s)) inner.emplace_back(s, 0);
+      if (!of_sizes(s) && !around(s)) inner.emplace_back(s, 0);
     for (Dim base : {Dim(0), substitute(rest, inner)})
       for (Dim width : {*step, -*step})
         if (provably_nonnegative(rest - base, bounds_) &&
@@ -427,6 +435,15 @@ class Verifier {
           t.apart.push_back({dimension, *step, base});
           return;
         }
+  }
+
+  /// A variable of a loop around the watched one: the same for all its iterations.
+  bool around(Dim variable) const {
+    for (Val loop : loops_) {
+      if (loop == watched_) return false;
+      if (node(loop).variable == variable) return true;
+    }
+    return false;
   }
 
   void check_races(Val header) {
@@ -456,11 +473,13 @@ class Verifier {
   std::vector<std::vector<Val>> scopes_;
   std::vector<Touch> touches_;
   std::vector<std::pair<Val, std::vector<Bound>>> scopes_of_reads_;
+  Val judged_ = -1, watched_ = -1;
   bool broken_ = false;
 };
 
 }  // namespace
 
 std::vector<std::string> verify(const Kernel& k) { return Verifier(k).run(); }
+std::vector<std::string> dependences(const Kernel& k, Val loop) { return Verifier(k, loop).run(); }
 
 }  // namespace tn::loops

@@ -1,9 +1,11 @@
 #include "runtime/executable.h"
 
+#include <cstdlib>
 #include <mutex>
 #include <unordered_map>
 
 #include "runtime/counters.h"
+#include "tenon/error.h"
 
 namespace tn {
 
@@ -30,6 +32,15 @@ Table& table() {
   return *t;
 }
 
+/// With TENON_VERIFY=1 every new kernel is verified: tests run so.
+void verify_when_asked(const loops::Kernel& kernel) {
+  static const bool asked = std::getenv("TENON_VERIFY") != nullptr;
+  if (!asked) return;
+  auto found = loops::verify(kernel);
+  if (!found.empty())
+    internal("kernel " + kernel.name + " is not sound: " + found[0] + "\n" + loops::to_string(kernel));
+}
+
 }  // namespace
 
 std::shared_ptr<const Executable> Executable::of(const loops::Kernel& kernel, bool compile) {
@@ -42,6 +53,7 @@ std::shared_ptr<const Executable> Executable::of(const loops::Kernel& kernel, bo
     if (found != t.kernels[compile].end())
       if (auto kept = found->second.lock()) return kept;
   }
+  verify_when_asked(kernel);
   auto made = std::make_shared<Executable>();
   made->text_ = std::move(text);
   if (compile) made->code_ = cpu::compile_kernel(kernel);
