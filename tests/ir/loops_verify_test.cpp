@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "ir/loops.h"
 #include "kernels.h"
@@ -206,6 +207,128 @@ TEST(Verify, FindsSymbolsOfNowhere) {
   Kernel k = add();
   k.dims[first(k, Kind::load).first_dim] = Dim::symbol("elsewhere");
   expect_finding(k, "no size and no variable");
+}
+
+/// Runs all accesses of a kernel without data at concrete sizes: false when one lies outside its buffer or two
+/// iterations of the parallel loop meet in an element that one of them writes.
+class BruteForce {
+ public:
+  BruteForce(const Kernel& k, DimEnv env) : k_(k), env_(std::move(env)) {}
+
+  bool sound() {
+    walk(0, static_cast<Val>(k_.nodes.size()), -1);
+    return sound_;
+  }
+
+ private:
+  const Node& node(Val v) const { return k_.nodes[static_cast<size_t>(v)]; }
+
+  void walk(Val n, Val end, i64 iteration) {
+    for (; n < end; ++n) {
+      const Node& i = node(n);
+      if (i.kind == Kind::load || i.kind == Kind::store) access(i, iteration);
+      if (i.kind != Kind::loop) continue;
+      i64 extent = evaluate(i.extent, env_);
+      for (i64 v = 0; v < extent && sound_; ++v) {
+        env_.set(i.variable, v);
+        walk(n + 1, i.at, i.loop == LoopKind::parallel ? v : iteration);
+      }
+      n = i.at;
+    }
+  }
+
+  void access(const Node& i, i64 iteration) {
+    i64 rows = i.tile.rows, lanes = i.tile.lanes;
+    if (i.row_limit != Node::kNone) rows = std::min(rows, evaluate(i.row_limit, env_));
+    if (i.lane_limit != Node::kNone) lanes = std::min(lanes, evaluate(i.lane_limit, env_));
+    const Buffer& b = k_.buffers[static_cast<size_t>(i.buffer)];
+    for (i64 r = 0; r < rows; ++r)
+      for (i64 l = 0; l < lanes; ++l) {
+        env_.set(row(), r);
+        env_.set(lane(), l);
+        i64 flat = 0;
+        auto where = k_.index(i);
+        for (size_t d = 0; d < where.size(); ++d) {
+          i64 at = evaluate(where[d], env_), extent = evaluate(b.shape[d], env_);
+          sound_ = sound_ && at >= 0 && at < extent;
+          flat = flat * extent + at;
+        }
+        Cell& cell = cells_[{i.buffer, flat}];
+        bool writes = i.kind == Kind::store;
+        if (cell.seen && cell.iteration != iteration && (cell.written || writes)) sound_ = false;
+        cell = {true, cell.written || writes, cell.seen ? cell.iteration : iteration};
+      }
+  }
+
+  struct Cell {
+    bool seen = false, written = false;
+    i64 iteration = -1;
+  };
+  const Kernel& k_;
+  DimEnv env_;
+  bool sound_ = true;
+  std::map<std::pair<int, i64>, Cell> cells_;
+};
+
+TEST(Verify, WhatItProvesHolds) {
+  u64 state = 99;
+  auto pick = [&](i64 low, i64 high) {
+    state = state * 6364136223846793005 + 1442695040888963407;
+    return low + static_cast<i64>((state >> 33) % static_cast<u64>(high - low + 1));
+  };
+  int accepted = 0, rejected = 0;
+  for (int round = 0; round < 3000; ++round) {
+    Kernel k;
+    k.name = "random";
+    Builder b(k);
+    Dim n = size(b, "n"), m = size(b, "m");
+    auto extent = [&](Dim x) {
+      i64 c = pick(1, 4);
+      return pick(0, 1) ? ceildiv(x, c) : x;
+    };
+    Dim outer_extent = pick(0, 3) ? extent(n) : extent(n * m), inner_extent = extent(m);
+    int rows = static_cast<int>(pick(1, 2)), lanes = static_cast<int>(pick(1, 4));
+    int y = b.buffer("Y", DType::f32, {pick(0, 1) ? n : n + 1, m * Dim(pick(1, 2)), pick(1, 4)}, Role::inout);
+    b.parallel("i", outer_extent, [&](Dim i) {
+      b.serial("j", inner_extent, [&](Dim j) {
+        auto index = [&](Dim of) {
+          Dim d = of * Dim(pick(1, 3));
+          switch (pick(0, 6)) {
+            case 0: return d + row();
+            case 1: return d + lane();
+            case 2: return n - Dim(1) - of;
+            case 3: return floordiv(of, m);
+            case 4: return mod(of, m);
+            case 5: return min(of, m - Dim(1));
+            default: return d;
+          }
+        };
+        Dims at{index(i), index(j), pick(0, 1) ? lane() : Dim(0)};
+        Builder::Limits limits;
+        if (pick(0, 1)) limits.rows = n - i * Dim(rows);
+        if (pick(0, 1)) limits.lanes = m - j * Dim(lanes);
+        if (pick(0, 2) == 0) {
+          Val v = b.load(y, at, rows, lanes, limits);
+          b.store(y, at, v, limits);
+        } else {
+          Val v = b.constant(1, DType::f32, rows, lanes);
+          b.store(y, at, v, limits);
+        }
+      });
+    });
+    bool proved = verify(k).empty();
+    (proved ? accepted : rejected)++;
+    if (!proved) continue;
+    for (i64 a = 0; a <= 5; ++a)
+      for (i64 c = 0; c <= 5; ++c) {
+        DimEnv env;
+        env.set(n, a);
+        env.set(m, c);
+        ASSERT_TRUE(BruteForce(k, env).sound()) << "n = " << a << ", m = " << c << "\n" << to_string(k);
+      }
+  }
+  EXPECT_GT(accepted, 50);
+  EXPECT_GT(rejected, 50);
 }
 
 }  // namespace
