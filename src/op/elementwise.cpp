@@ -109,22 +109,32 @@ Divided divided(B& b, Val x, Val y) {
   Val infinite_rest = b.select(crosses, y, x);
   Val finite_quotient = b.select(off, lower, quotient);
   Val finite_rest = b.select(off, raised, rest);
-  return {b.select(at_infinity, infinite_quotient, finite_quotient), b.select(at_infinity, infinite_rest, finite_rest)};
+  Val all_rest = b.select(at_infinity, infinite_rest, finite_rest);
+  Val signed_zero = b.select(below_y, b.number(-0.0, x), zero);
+  Val nothing_left = b.equal(all_rest, zero);
+  return {b.select(at_infinity, infinite_quotient, finite_quotient), b.select(nothing_left, signed_zero, all_rest)};
+}
+
+/// In f64 quotients of f32 numbers up to 2^53 are exact.
+Val through_f64(B& b, Xs x, DType result, Val Divided::* part) {
+  Val a = b.cast(x[0], DType::f64), c = b.cast(x[1], DType::f64);
+  return b.cast(divided(b, a, c).*part, result);
 }
 
 Val floor_divide_expression(B& b, Xs x, const ScalarTypes& types, const Attrs&) {
   if (!is_float(types.result)) return b.map(ScalarOp::floor_div, {x[0], x[1]});
-  return divided(b, x[0], x[1]).quotient;
+  return through_f64(b, x, types.result, &Divided::quotient);
 }
 
 Val remainder_expression(B& b, Xs x, const ScalarTypes& types, const Attrs&) {
   if (!is_float(types.result)) return b.map(ScalarOp::floor_mod, {x[0], x[1]});
-  return divided(b, x[0], x[1]).rest;
+  return through_f64(b, x, types.result, &Divided::rest);
 }
 
 double ref_remainder(double a, double b) {
   double r = std::fmod(a, b);
-  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+  if (r == 0) return std::copysign(0.0, b);
+  return (r < 0) != (b < 0) ? r + b : r;
 }
 
 double ref_floor_divide(double a, double b) {
@@ -313,8 +323,8 @@ std::vector<OpDef> arithmetic_entries() {
           RefScalar{[](Doubles x, const Attrs&) { return ref_floor_divide(x[0], x[1]); },
                     [](Ints x, const Attrs&) { return ref_floor_div(x[0], x[1]); }}),
       arithmetic<"remainder">(
-          "a - b * floor_divide(a, b): has the sign of b. Integers: x by 0 is 0. Floats: x by 0 is NaN; exact while "
-          "the quotient is below 2^24 (f64: 2^53).",
+          "a - b * floor_divide(a, b): has the sign of b, zeros included. Integers: x by 0 is 0. Floats: x by 0 is "
+          "NaN; exact while the quotient is below 2^53.",
           Partials{[](ValueSpan x, Value y, int i) { return i ? neg(floor_divide(x[0], x[1])) : ones_like(y); }},
           Scalar{remainder_expression},
           RefScalar{[](Doubles x, const Attrs&) { return ref_remainder(x[0], x[1]); },

@@ -90,7 +90,8 @@ TEST_P(Expression, AgreesWithTheOracle) {
   for (const Sample& s : good_samples(op)) {
     SCOPED_TRACE(describe(op, s));
     check(op, s);
-    if (s.operands[0].shape == std::vector<i64>{17}) check(op, longer(s));
+    bool random = s.operands[0].values.empty();
+    if (random && s.operands[0].shape == std::vector<i64>{17}) check(op, longer(s));
   }
 }
 
