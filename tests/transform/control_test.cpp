@@ -159,6 +159,29 @@ TEST(While, FinishedLanesKeepTheirBitsAndGradients) {
   }
 }
 
+/// Lanes of symbolic number, twice over, through every transform and the lowering.
+TEST(Lanes, OfSymbolicNumber) {
+  Dim n = Dim::symbol("n"), m = Dim::symbol("m");
+  Array x = array_of(DType::f64, {2, 3}, {0.1, 3, 100, -1, 2, 5}),
+        ones = array_of(DType::f64, {2, 3}, {1, 1, 1, 1, 1, 1});
+  const double slopes[2][6] = {{10, 1.0 / 3, 0.01, 1, 0.5, 0.2}, {128, 4, 1, 0, 8, 2}};
+  GraphPtr positive = make_graph(std::vector{kF64}, [](Builder& b, ValueSpan v) {
+    Value p = mul(v[0], cast(less(constant(b, 0, kF64), v[0]), DType::f64));
+    return inline_graph(b, *doubling(8), Values{add(p, cast(less(v[0], constant(b, 0, kF64)), DType::f64))});
+  });
+  int which = 0;
+  for (const GraphPtr& g : {guarded_log(), positive}) {
+    GraphPtr mapped = vmap_graph(vmap_graph(g, {true}, n).graph, {true}, m).graph;
+    GraphPtr reverse = vjp_graph(mapped, {true});
+    for (const GraphPtr& form : {reverse, lower_lanes(reverse)}) {
+      Array gradients = evaluate(form, {x, ones}).back();
+      for (i64 i = 0; i < 6; ++i) EXPECT_NEAR(gradients.get(i), slopes[which][i], 1e-12) << which << " at " << i;
+    }
+    verify(*jvp_graph(lower_lanes(mapped), {true}).graph);
+    ++which;
+  }
+}
+
 // ---------------------------------------------------------------- scan
 
 /// carry -> tanh(w * carry + x) with w a constant matrix of symbolic size.
