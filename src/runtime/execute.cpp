@@ -39,7 +39,9 @@ class Entry {
 
   std::vector<Array> run(std::span<const Array> inputs) {
     std::unique_ptr<Bound> b = take(inputs);
-    worked_ += b->context.work() + kCompileWork / kCompileRuns;
+    i64 before = worked_.fetch_add(b->context.work() + kCompileWork / kCompileRuns);
+    // Work that pays for machine code is not started by the interpreter.
+    if (before <= kCompileWork && worked_ > kCompileWork && chosen_tier == Tier::automatic) b = take(inputs);
     const Plan& plan = b->context.plan();
     b->inputs.clear();
     b->outputs.clear();
