@@ -190,8 +190,49 @@ Value input_transpose(Value w, Value ct, const Conv& c, Type x) {
   return padded_conv(ct, flipped, c.lhs_dilation, low, high, c.strides, c.rhs_dilation, c.groups);
 }
 
+constexpr i64 kMostTaps = 64;
+
+/// A plain convolution with few taps: then the derivative of w is better a product for each tap than one convolution
+/// with weights as large as pictures.
+bool has_few_taps(const Conv& c, Type w) {
+  i64 taps = 1;
+  for (size_t i = 0; i < c.axes(); ++i) {
+    Dim k = w.shape()[i + 2];
+    if (!k.is_constant() || c.lhs_dilation[i] != 1 || c.low[i] < 0 || c.high[i] < 0) return false;
+    taps *= k.value();
+  }
+  return c.groups == 1 && taps > 0 && taps <= kMostTaps;
+}
+
+/// w[o, c, u] = sum over pictures and places p of ct[n, o, p] * padded x[n, c, stride * p + dilation * u].
+Value weights_by_taps(Value x, Value ct, const Conv& c, Type w) {
+  size_t n = c.axes();
+  Shape low(n + 2, Dim(0)), high(n + 2, Dim(0));
+  std::vector<i64> contracted{0}, extents, strides{1, 1};
+  for (size_t i = 0; i < n; ++i) {
+    low[i + 2] = c.low[i];
+    high[i + 2] = c.high[i];
+    contracted.push_back(static_cast<i64>(i) + 2);
+    extents.push_back(w.shape()[i + 2].value());
+    strides.push_back(c.strides[i]);
+  }
+  Value padded = pad(x, low, high);
+  Values taps;
+  Shape column{w.shape()[0], w.shape()[1], Dim(1)};
+  for_each_index(extents, [&](std::span<const i64> u, i64) {
+    Shape starts(n + 2, Dim(0)), limits = shape_of(padded);
+    for (size_t i = 0; i < n; ++i) {
+      starts[i + 2] = u[i] * c.rhs_dilation[i];
+      limits[i + 2] = starts[i + 2] + (ct.shape()[i + 2] - Dim(1)) * Dim(c.strides[i]) + Dim(1);
+    }
+    taps.push_back(reshape(dot(ct, slice(padded, starts, limits, strides), {}, {}, contracted, contracted), column));
+  });
+  return reshape(concat(taps, 2), Shape(w.shape().begin(), w.shape().end()));
+}
+
 /// x [N, C, ...] becomes [C / g, g * N, ...] and the cotangent [N, O, ...] weights [O, N, ...] of g groups.
 Value weights_transpose(Value x, Value ct, const Conv& c, Type w) {
+  if (has_few_taps(c, w)) return weights_by_taps(x, ct, c, w);
   Shape low, high;
   for (size_t i = 0; i < c.axes(); ++i) {
     Dim reach = spread_extent(w.shape()[i + 2], c.rhs_dilation[i]);
