@@ -50,9 +50,14 @@ class Nest {
     auto ids = g_.operands(node_);
     Val a = operand(ids[0], spec.a_index, spec.a_divisor);
     Val b = operand(ids[1], spec.b_index, {});
-    if (is_float(dtype_)) return w_.builder().fma(a, b, acc);
-    Val product = w_.builder().mul(a, b);
-    return w_.builder().add(acc, product);
+    Val next = multiply_add(w_.builder(), a, b, acc);
+    // What lies outside along the first spatial axis is left out, what lies outside along others multiplies zero: so
+    // window.cpp has it, and so all executors have it.
+    if (spec.a_index.size() < 3) return next;
+    Dim divisor = spec.a_divisor.empty() ? Dim(1) : Dim(spec.a_divisor[2]);
+    Reader::Limit row{floordiv(spec.a_index[2], divisor), 0, g_.type(ids[0]).shape()[2]};
+    auto inside = w_.condition({&row, 1});
+    return inside ? w_.builder().select(*inside, next, acc) : next;
   }
 
   Val operand(u32 value, std::span<const Dim> index, std::span<const i64> divisor) {

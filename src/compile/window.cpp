@@ -1,8 +1,9 @@
 // Convolution without im2col: a unit copies its rows of the picture into scratch with zeros around them (computing
 // whatever is fused before the convolution on the way, once an element), then runs register tiles of pixels x channels
 // over it. Weights are packed by channel block in a first phase, in the order of the reduction: channel, then taps. So
-// each tap is one row of the panel and one column of pixels; padded taps multiply zeros, as the plain nest does. Tiles
-// are turned around before they are stored, so that pixels are neighbours again.
+// each tap is one row of the panel and one column of pixels. Rows of taps that fall outside the picture are left out,
+// padded columns multiply zeros, as in the plain nest. Tiles are turned around before they are stored, so that pixels
+// are neighbours again.
 #include "compile/window.h"
 
 #include <algorithm>
@@ -187,11 +188,12 @@ class WindowContraction {
     loops::Builder& b = w.builder();
     Val zero = b.constant(0, v_.dtype, tile_.rows, tile_.lanes);
     Dim corner = y * Dim(view_.step[0]) * copy.width() + x * Dim(tile_.rows) * Dim(view_.step[1]);
-    auto chain = [&](Dim c, std::span<const Val> carried) {
-      return taps(w, copy, corner + c * copy.plane(), block * panel_size() + c * tap_count() * panel_row(), carried[0]);
-    };
-    Val sum = b.loop("c", view_.channels, {&zero, 1},
-                     [&](Dim c, std::span<const Val> carried) { return std::vector<Val>{chain(c, carried)}; })[0];
+    Rows inside = rows_inside((first + y) * Dim(view_.step[0]));
+    Val sum = b.loop("c", view_.channels, {&zero, 1}, [&](Dim c, std::span<const Val> carried) {
+      Dim panel = block * panel_size() + c * tap_count() * panel_row();
+      return std::vector<Val>{taps(w, copy, corner + c * copy.plane(), panel, inside, carried[0])};
+    })[0];
+    prefetch(w, picture, block, y, x);
     Val turned = b.transpose(sum);
     Dim past = view_.result[1] - x * Dim(tile_.rows);
     Dim pixels = provably_divisible(view_.result[1], tile_.rows) ? kNoLimit : past;
@@ -200,25 +202,48 @@ class WindowContraction {
     epilogue.store(w, out, turned);
   }
 
-  /// All taps of one channel: unrolled along a row of taps, and over rows where there are few.
-  Val taps(KernelWriter& w, const PaddedCopy& copy, Dim image, Dim panel, Val acc) {
+  /// The rows of taps that see the picture from row `top` of the padded picture; the others are left out.
+  struct Rows {
+    Dim first, count;
+  };
+  Rows rows_inside(Dim top) const {
+    Dim step = Dim(view_.dilation[0]), low = Dim(view_.low[0]);
+    Dim begin = max(ceildiv(low - top, step), 0);
+    Dim end = min(floordiv(view_.image[0] - Dim(1) + low - top, step) + Dim(1), view_.taps[0]);
+    return {begin, max(end - begin, 0)};
+  }
+
+  /// The next picture comes to the second cache while this one is worked on, a few lines with each tile.
+  void prefetch(KernelWriter& w, Dim picture, Dim block, Dim y, Dim x) {
+    u32 producer = index_.producer[v_.a];
+    bool plain = producer == GraphIndex::kInput || !group_.computed[producer];
+    Dim size = view_.channels * view_.image[0] * view_.image[1];
+    Dim tiles = blocks_ * view_.result[0] * columns_;
+    if (!plain || row_blocks_ != Dim(1) || !size.is_constant() || !tiles.is_constant() || tiles.value() == 0) return;
+    i64 line = 64 / bytes(g_.type(v_.a).dtype()), lines = (size.value() + line - 1) / line;
+    i64 each = (lines + tiles.value() - 1) / tiles.value();
+    Dim tile = (block * view_.result[0] + y) * columns_ + x;
+    w.builder().serial("l", each, [&](Dim l) {
+      Dim ahead = (picture + Dim(1)) * size + (tile * Dim(each) + l) * Dim(line);
+      w.builder().prefetch(w.input_buffer(v_.a), {&ahead, 1});
+    });
+  }
+
+  /// All taps of one channel. Not unrolled: in one block of code the pixels that neighbouring taps share would be kept
+  /// in registers that the accumulators need.
+  Val taps(KernelWriter& w, const PaddedCopy& copy, Dim image, Dim panel, const Rows& inside, Val acc) {
     loops::Builder& b = w.builder();
-    auto row = [&](Dim u, Val sum) {
-      for (i64 t = 0; t < view_.taps[1].value(); ++t) {
-        Dim at = image + u * Dim(view_.dilation[0]) * copy.width() + Dim(t * view_.dilation[1]);
-        Val pixels = copy.column(w, at, Dim(view_.step[1]), tile_.rows);
-        Dim from = panel + (u * view_.taps[1] + Dim(t)) * panel_row() + loops::lane();
-        Val weights = b.load(panels_, {&from, 1}, 1, tile_.lanes);
-        sum = multiply_add(b, pixels, weights, sum);
-      }
-      return sum;
+    auto tap = [&](Dim u, Dim t, Val sum) {
+      Dim at = image + u * Dim(view_.dilation[0]) * copy.width() + t * Dim(view_.dilation[1]);
+      Val pixels = copy.column(w, at, Dim(view_.step[1]), tile_.rows);
+      Dim from = panel + (u * view_.taps[1] + t) * panel_row() + loops::lane();
+      Val weights = b.load(panels_, {&from, 1}, 1, tile_.lanes);
+      return multiply_add(b, pixels, weights, sum);
     };
-    if (view_.taps[0].value() * view_.taps[1].value() <= 9) {
-      for (i64 u = 0; u < view_.taps[0].value(); ++u) acc = row(Dim(u), acc);
-      return acc;
-    }
-    return b.loop("u", view_.taps[0], {&acc, 1},
-                  [&](Dim u, std::span<const Val> c) { return std::vector<Val>{row(u, c[0])}; })[0];
+    return b.loop("u", inside.count, {&acc, 1}, [&](Dim u, std::span<const Val> rows) {
+      return b.loop("v", view_.taps[1], rows,
+                    [&](Dim t, std::span<const Val> c) { return std::vector<Val>{tap(inside.first + u, t, c[0])}; });
+    })[0];
   }
 
   const Graph& g_;
