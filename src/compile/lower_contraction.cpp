@@ -4,7 +4,6 @@
 
 namespace tn {
 
-using loops::ScalarOp;
 using loops::Val;
 
 namespace {

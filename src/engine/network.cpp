@@ -1,5 +1,6 @@
 #include "tenon/network.h"
 
+#include <algorithm>
 #include <mutex>
 #include <unordered_map>
 
@@ -46,6 +47,41 @@ GraphPtr rewritten(const Graph& g, std::span<const Type> inputs, Visit visit) {
     for (u32 o : g.outputs()) out.push_back(env[o]);
     return out;
   });
+}
+
+using Sizes = std::vector<std::pair<Dim, Dim>>;
+
+/// The graph with sizes replaced, in types, attributes and sub-graphs.
+GraphPtr with_sizes(const Graph& g, const Sizes& sizes) {
+  std::vector<Type> types;
+  auto replaced = [&](std::span<const Dim> shape) {
+    Shape r;
+    for (Dim d : shape) r.push_back(substitute(d, sizes));
+    return r;
+  };
+  for (Type t : g.input_types()) types.push_back(t.is_tensor() ? t.with(replaced(t.shape())) : t);
+  return rewritten(g, types, [&](Builder& b, ValueSpan, const Node& n, ValueSpan x) {
+    std::vector<NamedAttr> attrs(n.attrs.items().begin(), n.attrs.items().end());
+    for (auto& [name, value] : attrs) {
+      if (auto* shape = std::get_if<Shape>(&value)) *shape = replaced(*shape);
+      if (auto* sub = std::get_if<GraphPtr>(&value); sub && *sub) *sub = with_sizes(**sub, sizes);
+    }
+    return b.emit(*n.op, x, Attrs(std::move(attrs)), &n.where);
+  });
+}
+
+/// A graph of symbolic sizes takes those of the tensors it is recorded among.
+GraphPtr fitted(const GraphPtr& g, std::span<const Tensor> inputs) {
+  Sizes sizes;
+  for (u32 i = 0; i < std::min<size_t>(inputs.size(), g->input_count()); ++i) {
+    auto want = g->type(i).shape(), have = inputs[i].shape();
+    for (size_t a = 0; a < std::min(want.size(), have.size()); ++a) {
+      auto known = [&](const auto& s) { return s.first == want[a]; };
+      if (want[a].is_symbol() && want[a] != have[a] && std::none_of(sizes.begin(), sizes.end(), known))
+        sizes.emplace_back(want[a], have[a]);
+    }
+  }
+  return sizes.empty() ? g : with_sizes(*g, sizes);
 }
 
 Tensor tensor_of_array(const Array& a) { return handle(new_value(a, Location::current())); }
@@ -152,7 +188,7 @@ Network Network::replace_last(std::string_view op_name, std::string_view by, con
 // ---------------------------------------------------------------- calling
 
 std::vector<Tensor> Network::operator()(std::span<const Tensor> inputs, Location at) const {
-  return call_graph(net_->graph, inputs, at);
+  return call_graph(fitted(net_->graph, inputs), inputs, at);
 }
 
 std::vector<Tensor> Network::apply(std::span<const Tensor> weights_, std::span<const Tensor> inputs_,
@@ -172,7 +208,7 @@ std::vector<Tensor> Network::apply(std::span<const Tensor> weights_, std::span<c
     fail("network", "expected " + std::to_string(want) + " weights, got " + std::to_string(weights_.size()), at);
   std::vector<Tensor> all(inputs_.begin(), inputs_.end());
   all.insert(all.end(), weights_.begin(), weights_.end());
-  return call_graph(lifted_->graph, all, at);
+  return call_graph(fitted(lifted_->graph, all), all, at);
 }
 
 // ---------------------------------------------------------------- tracing
