@@ -39,8 +39,8 @@ class Prover {
  private:
   static constexpr int kMaxDepth = 32, kMaxSteps = 4000;
 
-  /// floor(n / k) lies in [(n - k + 1) / k, n / k], and is at least 0 where n is. Alone, without a factor, it is at
-  /// least v exactly where n >= k v, and at most v exactly where n < k (v + 1).
+  /// a floor(n / k) + b >= 0. floor(n / k) lies in [(n - k + 1) / k, n / k], and is at least 0 where n is; for a
+  /// constant a = c > 0 the claim is exactly n + k floor(b / c) >= 0, for a = -c exactly n < k (floor(b / c) + 1).
   bool division(const DimNode* x, Dim a, Dim b, bool positive, int depth) {
     Dim n = x->a, k = x->b;
     auto holds = [&](Dim d) { return nonnegative(d, depth + 1); };
@@ -49,10 +49,11 @@ class Prover {
       if (k.is_constant() || !holds(k) || !holds(n)) return false;
       return positive ? holds(b) : holds(a * n + b);
     }
-    if (a == Dim(1) && holds(n + k * b)) return true;
-    if (a == Dim(-1) && holds(k * (b + Dim(1)) - Dim(1) - n)) return true;
     if (positive && holds(n) && holds(b)) return true;
-    return holds(a * (positive ? n - k + Dim(1) : n) + k * b);
+    if (holds(a * (positive ? n - k + Dim(1) : n) + k * b)) return true;
+    if (!a.is_constant() || a == Dim(0)) return false;
+    Dim q = floordiv(b, positive ? a : -a);
+    return holds(positive ? n + k * q : k * (q + Dim(1)) - Dim(1) - n);
   }
 
   const Bound* find(Dim symbol) const {
@@ -61,15 +62,22 @@ class Prover {
     return nullptr;
   }
 
-  /// Position among the bounds, compound atoms just after their newest symbol.
+  /// Position among the bounds; a compound atom comes after everything in it.
   int rank(const DimNode* n) const {
+    constexpr int kStep = 64;  // deeper than any nesting of atoms that matters
     if (n->kind == DimNode::Kind::symbol) {
       const Bound* b = find(Dim(n));
-      return b ? static_cast<int>(2 * (b - bounds_.data()) + 2) : 0;
+      return b ? static_cast<int>(kStep * (b - bounds_.data() + 1)) : 0;
+    }
+    if (n->kind == DimNode::Kind::polynomial) {
+      int r = 0;
+      for (const auto& t : n->terms)
+        for (const DimNode* atom : t.atoms) r = std::max(r, rank(atom));
+      return r;
     }
     int r = 0;
     for (Dim part : {n->a, n->b})
-      for (Dim s : symbols_of(part)) r = std::max(r, rank(s.node()));
+      if (!part.is_constant()) r = std::max(r, rank(part.node()));
     return r + 1;
   }
 

@@ -166,6 +166,9 @@ class Builder {
                         LoopKind kind = LoopKind::serial);
   void parallel(std::string_view stem, Dim extent, const std::function<void(Dim)>& body);
   void serial(std::string_view stem, Dim extent, const std::function<void(Dim)>& body);
+  /// Where the bool scalar holds, what the body gives, else `otherwise`; the body runs only there. A loop of 0 or 1
+  /// iterations, counted by data.
+  std::vector<Val> branch(Val condition, std::span<const Val> otherwise, const std::function<std::vector<Val>()>& body);
 
   /// A node as it is, for rewrites; operands and index are taken from the spans.
   Val append(const Node& n, std::span<const Val> operands, std::span<const Dim> index) {
@@ -205,6 +208,8 @@ KernelKey kernel_key(std::string_view canonical);
 /// Every rule broken, as text; empty = the kernel is sound. (See loops_verify.cpp for the rules.)
 std::vector<std::string> verify(const Kernel& k);
 
+/// Tiles that do not fit the registers of an instruction set and will be spilled: what is slow, not wrong.
+std::vector<std::string> register_warnings(const Kernel& k, int registers, int register_bits);
 /// Why iterations of a loop may touch the same element of a buffer that one of them writes; empty = they may run in any
 /// order, or at once.
 std::vector<std::string> dependences(const Kernel& k, Val loop);

@@ -271,4 +271,11 @@ void Builder::serial(std::string_view stem, Dim extent, const std::function<void
   });
 }
 
+std::vector<Val> Builder::branch(Val condition, std::span<const Val> otherwise,
+                                 const std::function<std::vector<Val>()>& body) {
+  Val number = cast(condition, DType::i32);
+  Dim times = index("if", number, 2);
+  return loop("then", times, otherwise, [&](Dim, std::span<const Val>) { return body(); });
+}
+
 }  // namespace tn::loops

@@ -209,4 +209,22 @@ class NodeCheck {
 
 std::vector<std::string> check_types(const Kernel& kernel, Val n) { return NodeCheck(kernel, n).run(); }
 
+std::vector<std::string> register_warnings(const Kernel& k, int registers, int register_bits) {
+  // What a loop carries lives in registers together; one row of an operand and a broadcast come on top.
+  std::vector<std::string> found;
+  auto needs = [&](const Tile& t) {
+    int row = (t.lanes * bits(t.dtype) + register_bits - 1) / register_bits;
+    return t.lanes == 1 ? 0 : t.rows * row;
+  };
+  for (size_t n = 0; n < k.nodes.size(); ++n) {
+    if (k.nodes[n].kind != Kind::loop) continue;
+    int carried = 0;
+    for (Val v : k.operands(k.nodes[n])) carried += needs(k.nodes[static_cast<size_t>(v)].tile);
+    if (carried > registers)
+      found.push_back("%" + std::to_string(n) + ": carries " + std::to_string(carried) + " registers of " +
+                      std::to_string(register_bits) + " bits, more than " + std::to_string(registers));
+  }
+  return found;
+}
+
 }  // namespace tn::loops

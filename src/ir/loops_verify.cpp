@@ -291,7 +291,8 @@ class Verifier {
       case Kind::gather: return i.any ? Meaning{i.row_limit, i.lane_limit} : Meaning{};
       case Kind::map: {
         Meaning m;
-        for (Val v : x) m = both(m, meaning(v));
+        for (size_t j = 0; j < x.size(); ++j)
+          m = both(m, i.op == ScalarOp::select && j == 1 ? where_true(x[0], meaning(x[1])) : meaning(x[j]));
         return m;
       }
       case Kind::reduce:
@@ -310,6 +311,22 @@ class Verifier {
       case Kind::result: return meaning(node(x[0]).at + 1 + i.at);
       default: return {};
     }
+  }
+
+  /// What a mask of coordinates, less(l, limit), keeps is meaningful wherever the mask is false.
+  Meaning where_true(Val mask, Meaning m) {
+    const Node& i = node(mask);
+    auto x = k_.operands(i);
+    if (i.kind != Kind::map) return m;
+    if (i.op == ScalarOp::logical_and) return where_true(x[1], where_true(x[0], m));
+    bool coordinates = i.op == ScalarOp::less && node(x[0]).kind == Kind::dim && node(x[1]).kind == Kind::dim;
+    if (!coordinates) return m;
+    Dim below = k_.index(node(x[1]))[0] - k_.index(node(x[0]))[0];
+    for (auto [limit, symbol] : {std::pair{&m.rows, row()}, {&m.lanes, lane()}}) {
+      if (*limit == Node::kNone || coefficient(below, symbol) != Dim(-1)) continue;
+      if (provably_nonnegative(*limit - (below + symbol))) *limit = Node::kNone;
+    }
+    return m;
   }
 
   static Meaning both(const Meaning& a, const Meaning& b) { return {lesser(a.rows, b.rows), lesser(a.lanes, b.lanes)}; }
@@ -338,7 +355,10 @@ class Verifier {
         return meant == Node::kNone || limit == meant ||
                (limit != Node::kNone && provably_nonnegative(meant - limit, bounds));
       };
-      if (!within(i.row_limit, m.rows) || !within(i.lane_limit, m.lanes))
+      // Scratch and temp are padded at will: what is read of the padding is not stored further.
+      Buffer::Role role = buffer(i.buffer).role;
+      bool visible = role == Buffer::Role::out || role == Buffer::Role::inout;
+      if (visible && (!within(i.row_limit, m.rows) || !within(i.lane_limit, m.lanes)))
         error(n, std::string("stores") + kUnspecified + " into " + buffer(i.buffer).name);
     } else if (i.kind == Kind::slice || i.kind == Kind::reduce) {
       Dim limit = i.axis == Axis::lanes ? m.lanes : m.rows;

@@ -271,6 +271,26 @@ TEST(Interpreter, ChecksSetTheErrorWordOnce) {
   EXPECT_EQ(run(k, p, {negative.data()}, {3}), 8);
 }
 
+TEST(Interpreter, BranchesOnData) {
+  Kernel k;
+  k.name = "branch";
+  Builder b(k);
+  Dim n = samples::size(b, "n");
+  int x = b.buffer("X", DType::f32, {n}, Buffer::Role::in), y = b.buffer("Y", DType::f32, {n}, Buffer::Role::out);
+  b.parallel("i", n, [&](Dim i) {
+    Val v = b.load(x, std::vector<Dim>{i}, 1, 1);
+    Val zero = b.number(0, v), hundred = b.number(100, v);
+    Val positive = b.less(zero, v);
+    auto root = b.branch(positive, std::vector<Val>{hundred}, [&] {
+      b.check(positive, 5);
+      return std::vector<Val>{sqrt(b, v)};
+    });
+    b.store(y, std::vector<Dim>{i}, root[0]);
+  });
+  Floats in{4, -4, 9, 0}, expected{2, 100, 3, 100};
+  expect_output(k, {in.data(), nullptr}, {4}, expected, 1);
+}
+
 TEST(Interpreter, ThreadsShareAProgram) {
   Kernel k = samples::softmax();
   Program p(k);

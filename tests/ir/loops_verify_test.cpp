@@ -209,6 +209,29 @@ TEST(Verify, FindsSymbolsOfNowhere) {
   expect_finding(k, "no size and no variable");
 }
 
+TEST(Verify, WarnsOfTilesThatSpill) {
+  EXPECT_TRUE(register_warnings(matmul(6, 64), 32, 512).empty());
+  EXPECT_TRUE(register_warnings(matmul(6, 16), 16, 256).empty());
+  EXPECT_FALSE(register_warnings(matmul(6, 64), 16, 256).empty());
+}
+
+TEST(Verify, AcceptsBranches) {
+  Kernel k;
+  k.name = "branch";
+  Builder b(k);
+  Dim n = size(b, "n");
+  int x = b.buffer("X", DType::f32, {n}, Role::in), y = b.buffer("Y", DType::f32, {n}, Role::out);
+  b.parallel("i", n, [&](Dim i) {
+    Val v = b.load(x, Dims{i}, 1, 1);
+    Val zero = b.number(0, v);
+    Val positive = b.less(zero, v);
+    Val root = b.branch(positive, Vals{zero}, [&] { return Vals{sqrt(b, v)}; })[0];
+    b.store(y, Dims{i}, root);
+  });
+  auto found = verify(k);
+  EXPECT_TRUE(found.empty()) << found[0];
+}
+
 /// Runs all accesses of a kernel without data at concrete sizes: false when one lies outside its buffer or two
 /// iterations of the parallel loop meet in an element that one of them writes.
 class BruteForce {

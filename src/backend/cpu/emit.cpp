@@ -190,7 +190,10 @@ void Emitter::emit_check(Val v) {
   auto* passed = llvm::BasicBlock::Create(context_, "passed", function_);
   b_.CreateCondBr(all, passed, failed);
   b_.SetInsertPoint(failed);
-  b_.CreateStore(b_.getInt64(static_cast<u64>(n.at)), error_);
+  // The first check that fails is the one reported.
+  Value* before = b_.CreateLoad(b_.getInt64Ty(), error_);
+  Value* none = b_.CreateICmpEQ(before, b_.getInt64(0));
+  b_.CreateStore(b_.CreateSelect(none, b_.getInt64(static_cast<u64>(n.at)), before), error_);
   b_.CreateBr(passed);
   b_.SetInsertPoint(passed);
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <deque>
+#include <map>
 #include <unordered_map>
 
 #include "backend/interpreter/code.h"
@@ -182,15 +183,24 @@ class ProgramBuilder {
         needed[index(v)] = std::max(needed[index(v)], count);
       }
     }
+    std::map<std::pair<u64, i32>, size_t> same;  // by bits and width
     for (Val v = 0; v < static_cast<Val>(k_.nodes.size()); ++v) {
       const Node& n = node(v);
       if (n.kind != Kind::constant) continue;
-      i32 size = bytes(n.tile.dtype), count = std::max(needed[index(v)], 1);
-      at(v) = static_cast<i32>(places_.bytes);
-      places_.bytes += static_cast<size_t>(size * count + 63) / 64 * 64;
+      i32 width = bytes(n.tile.dtype);
       u64 raw = is_float(n.tile.dtype) ? bits_of(n.number, n.tile.dtype) : static_cast<u64>(n.whole);
-      p_.constants.push_back({at(v), count, size, raw});
+      auto [found, added] = same.try_emplace({raw, width}, p_.constants.size());
+      if (added) p_.constants.push_back({0, 1, width, raw});
+      Code::Constant& c = p_.constants[found->second];
+      c.count = std::max(c.count, needed[index(v)]);
+      at(v) = static_cast<i32>(found->second);
     }
+    for (Code::Constant& c : p_.constants) {
+      c.offset = static_cast<i32>(places_.bytes);
+      places_.bytes += static_cast<size_t>(c.bytes * c.count + 63) / 64 * 64;
+    }
+    for (Val v = 0; v < static_cast<Val>(k_.nodes.size()); ++v)
+      if (node(v).kind == Kind::constant) at(v) = p_.constants[index(at(v))].offset;
   }
 
   void push(Val n, Step s) {
