@@ -1,52 +1,168 @@
+// Clusters become steps: each is lowered, those that cannot be lowered as they are are taken apart, and the steps are
+// put in an order in which every value is made before it is read.
+#include <algorithm>
+#include <queue>
+
+#include "compile/clusters.h"
 #include "compile/pipeline.h"
 
 namespace tn {
 
 namespace {
 
-bool is_alias(const Node& n) { return n.op->name == "reshape" || n.op->name == "barrier"; }
+class Fuser {
+ public:
+  Fuser(const Graph& g, const Target& target, bool fusing)
+      : g_(g), target_(target), index_(g), clusters_(g, index_, fusing) {}
 
-std::optional<Group::Kind> anchor_kind(const Graph& g, const Node& n) {
-  const Lower& lower = n.op->lower;
-  if (lower.as<Scalar>() || lower.as<Movement>() || lower.as<Costly>()) return Group::Kind::map;
-  if (lower.as<Contraction>()) return Group::Kind::contraction;
-  if (lower.as<Prefix>()) return Group::Kind::prefix;
-  if (lower.as<ArgReduction>()) return Group::Kind::arg;
-  if (!lower.as<Reduction>()) return std::nullopt;
-  i64 last = n.attrs.get<std::vector<i64>>("axes").back();
-  return last + 1 == g.type(g.operands(n)[0]).rank() ? Group::Kind::rows : Group::Kind::columns;
-}
+  /// Nothing when the steps depend on each other in a circle.
+  std::optional<std::vector<Step>> run() {
+    for (size_t tries = 0; tries < g_.nodes().size() + 2; ++tries) {
+      planned_.clear();
+      if (!lower_clusters()) continue;
+      try {
+        for (u32 n = 0; n < g_.nodes().size(); ++n) add_rest(n);
+      } catch (const Refusal& r) {
+        clusters_.need(r.value);
+        continue;
+      }
+      return ordered();
+    }
+    return std::nullopt;
+  }
+
+ private:
+  struct Planned {
+    Step step;
+    u32 place;  // its last node
+    std::vector<u32> reads, writes;
+    bool ordered = false;  // effects keep their order
+  };
+
+  /// False when the group of a cluster has to change first, which is done.
+  bool lower_clusters() {
+    for (size_t c = 0; c < clusters_.all().size(); ++c) {
+      const auto& nodes = clusters_.all()[c].nodes;
+      if (nodes.empty()) continue;
+      Group group = clusters_.group(static_cast<int>(c));
+      if (group.outputs.empty()) continue;
+      Planned p;
+      p.place = *std::max_element(nodes.begin(), nodes.end());
+      try {
+        p.step = {Step::Kind::kernel, 0, lower_group(g_, index_, group, target_)};
+      } catch (const Refusal& r) {
+        u32 producer = index_.producer[r.value];
+        if (clusters_.of(producer) == static_cast<int>(c))
+          clusters_.take_apart(static_cast<int>(c));
+        else
+          clusters_.need(r.value);
+        return false;
+      }
+      for (const auto& a : p.step.lowered.arguments)
+        if (!a.temp) (a.written ? p.writes : p.reads).push_back(a.value);
+      planned_.push_back(std::move(p));
+    }
+    return true;
+  }
+
+  /// Movements that lie in memory, aliases, and what is no kernel.
+  void add_rest(u32 n) {
+    const Node& node = g_.nodes()[n];
+    if (node.op->name == "constant" || clusters_.of(n) >= 0) return;
+    Planned p;
+    p.place = n;
+    for (u32 i = 0; i < node.result_count; ++i) p.writes.push_back(node.first_result + i);
+    auto operands = g_.operands(node);
+    if (is_alias(node)) {
+      if (node.op->lower.as<Movement>() && !clusters_.in_memory(node.first_result)) return;
+      p.step = {Step::Kind::alias, n, {}};
+      p.reads.assign(operands.begin(), operands.end());
+    } else if (node.op->lower.as<Movement>()) {
+      if (!clusters_.in_memory(node.first_result)) return;
+      Group group;
+      group.computed = on_the_way(n);
+      group.outputs = {node.first_result};
+      group.anchor = n;
+      p.step = {Step::Kind::kernel, n, lower_group(g_, index_, group, target_)};
+      for (const auto& a : p.step.lowered.arguments)
+        if (!a.temp && !a.written) p.reads.push_back(a.value);
+    } else {
+      p.step = {node.op->lower.as<Native>() ? Step::Kind::native : Step::Kind::control, n, {}};
+      p.reads.assign(operands.begin(), operands.end());
+      p.ordered = node.effectful;
+    }
+    planned_.push_back(std::move(p));
+  }
+
+  std::vector<bool> on_the_way(u32 n) const {
+    std::vector<bool> computed(g_.nodes().size());
+    computed[n] = true;
+    std::vector<u32> open{n};
+    while (!open.empty()) {
+      u32 at = open.back();
+      open.pop_back();
+      for (u32 v : g_.operands(g_.nodes()[at])) {
+        u32 p = index_.producer[v];
+        if (p == GraphIndex::kInput || computed[p] || clusters_.in_memory(v) || !g_.nodes()[p].op->lower.as<Movement>())
+          continue;
+        computed[p] = true;
+        open.push_back(p);
+      }
+    }
+    return computed;
+  }
+
+  std::optional<std::vector<Step>> ordered() {
+    std::vector<int> maker(g_.value_count(), -1);
+    for (size_t i = 0; i < planned_.size(); ++i)
+      for (u32 v : planned_[i].writes) maker[v] = static_cast<int>(i);
+    std::vector<std::vector<size_t>> next(planned_.size());
+    std::vector<int> waits(planned_.size(), 0);
+    auto depend = [&](size_t on, size_t step) {
+      next[on].push_back(step);
+      ++waits[step];
+    };
+    std::sort(planned_.begin(), planned_.end(), [](const Planned& a, const Planned& b) { return a.place < b.place; });
+    for (size_t i = 0; i < planned_.size(); ++i)
+      for (u32 v : planned_[i].writes) maker[v] = static_cast<int>(i);
+    int last_effect = -1;
+    for (size_t i = 0; i < planned_.size(); ++i) {
+      for (u32 v : planned_[i].reads)
+        if (maker[v] >= 0) depend(static_cast<size_t>(maker[v]), i);
+      if (!planned_[i].ordered) continue;
+      if (last_effect >= 0) depend(static_cast<size_t>(last_effect), i);
+      last_effect = static_cast<int>(i);
+    }
+    std::priority_queue<size_t, std::vector<size_t>, std::greater<>> ready;
+    for (size_t i = 0; i < planned_.size(); ++i)
+      if (waits[i] == 0) ready.push(i);
+    std::vector<Step> steps;
+    while (!ready.empty()) {
+      size_t i = ready.top();
+      ready.pop();
+      steps.push_back(std::move(planned_[i].step));
+      for (size_t k : next[i])
+        if (--waits[k] == 0) ready.push(k);
+    }
+    if (steps.size() != planned_.size()) return std::nullopt;
+    return steps;
+  }
+
+  const Graph& g_;
+  const Target& target_;
+  GraphIndex index_;
+  Clusters clusters_;
+  std::vector<Planned> planned_;
+};
 
 }  // namespace
 
 std::vector<Step> fuse(const Graph& g, const Target& target) {
-  GraphIndex index(g);
-  std::vector<Step> steps;
-  for (u32 k = 0; k < g.nodes().size(); ++k) {
-    const Node& n = g.nodes()[k];
-    if (n.op->name == "constant") continue;
-    if (is_alias(n)) {
-      steps.push_back({Step::Kind::alias, k, {}});
-      continue;
-    }
-    if (n.op->lower.as<Native>()) {
-      steps.push_back({Step::Kind::native, k, {}});
-      continue;
-    }
-    auto kind = anchor_kind(g, n);
-    if (!kind) {
-      steps.push_back({Step::Kind::control, k, {}});
-      continue;
-    }
-    Group group;
-    group.kind = *kind;
-    group.computed.assign(g.nodes().size(), false);
-    group.computed[k] = true;
-    group.outputs = {n.first_result};
-    group.anchor = k;
-    steps.push_back({Step::Kind::kernel, k, lower_group(g, index, group, target)});
-  }
-  return steps;
+  if (target.fusing)
+    if (auto steps = Fuser(g, target, true).run()) return std::move(*steps);
+  auto steps = Fuser(g, target, false).run();
+  if (!steps) internal("the steps of a graph depend on each other in a circle");
+  return std::move(*steps);
 }
 
 }  // namespace tn

@@ -18,6 +18,7 @@ namespace tn {
 struct Target {
   int map_lanes = 64;
   bool compiled = false;
+  bool fusing = true;
   int vector_bits = 512;  // decides register tiles, never results
 };
 
