@@ -8,7 +8,7 @@ namespace tn {
 using loops::ScalarOp;
 using loops::Val;
 
-Lowered lower_group(const Graph& g, const GraphIndex& index, const Group& group, const Target& target) {
+static Lowered lower_family(const Graph& g, const GraphIndex& index, const Group& group, const Target& target) {
   switch (group.kind) {
     case Group::Kind::map: return lower_map(g, index, group, target);
     case Group::Kind::rows: return lower_rows(g, index, group, target);
@@ -18,6 +18,14 @@ Lowered lower_group(const Graph& g, const GraphIndex& index, const Group& group,
     case Group::Kind::arg: return lower_arg(g, index, group, target);
   }
   internal("a group of no kind");
+}
+
+Lowered lower_group(const Graph& g, const GraphIndex& index, const Group& group, const Target& target) {
+  Lowered lowered = lower_family(g, index, group, target);
+  lowered.label = lowered.kernel.name + ":";
+  for (size_t n = 0; n < group.computed.size(); ++n)
+    if (group.computed[n] && g.nodes()[n].op->name != "constant") (lowered.label += " ") += g.nodes()[n].op->name;
+  return lowered;
 }
 
 // ---------------------------------------------------------------- index spaces

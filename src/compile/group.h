@@ -27,6 +27,7 @@ struct Group {
 struct Lowered {
   loops::Kernel kernel;
   std::vector<KernelWriter::Argument> arguments;
+  std::string label = {};  // the family and the ops, for people
 };
 
 /// Throws Refusal when a value has to lie in memory first.

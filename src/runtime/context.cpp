@@ -4,6 +4,7 @@
 
 #include "base/thread_pool.h"
 #include "runtime/counters.h"
+#include "runtime/profile.h"
 #include "tenon/error.h"
 
 namespace tn {
@@ -135,6 +136,7 @@ void Context::run(std::span<std::byte* const> inputs, std::span<std::byte* const
   for (size_t k = 0; k < instructions.size(); ++k) {
     const Instruction& i = instructions[k];
     Bound& bound = instructions_[k];
+    i64 start = profiling() ? profile_clock() : 0;
     switch (i.kind) {
       case Instruction::Kind::kernel: run_kernel(i, bound); break;
       case Instruction::Kind::native: run_native(i, bound); break;
@@ -143,6 +145,7 @@ void Context::run(std::span<std::byte* const> inputs, std::span<std::byte* const
       case Instruction::Kind::loop: run_loop(i, bound); break;
       case Instruction::Kind::scan: run_scan(i, bound); break;
     }
+    if (profiling()) profile(plan_, k, profile_clock() - start, bytes_);
   }
 }
 

@@ -138,6 +138,7 @@ class PlanBuilder {
     i.phases = phases_of(k);
     i.sizes = k.sizes;
     i.scratch = k.scratch_bytes;
+    i.label = lowered.label;
     size_t next = 0;
     for (const loops::Buffer& buffer : k.buffers) {
       if (!buffer.is_argument()) continue;

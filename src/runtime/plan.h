@@ -29,6 +29,7 @@ struct Instruction {
   Location where;
 
   // kernel
+  std::string label;  // its family and ops, for people
   std::shared_ptr<const Executable> code;
   std::vector<u32> buffers;  // the slot of each argument
   std::vector<Dim> sizes;
