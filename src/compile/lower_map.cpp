@@ -56,28 +56,75 @@ void tiles_along(loops::Builder& b, Dim extent, int size, const std::function<vo
   b.serial("t", rest.is_constant() ? Dim(1) : ceildiv(extent, size) - full, [&](Dim) { body(full * Dim(size), rest); });
 }
 
-/// In blocks of kBlock x kBlock elements of axes `rows` and `last`.
-void turned_map(KernelWriter& w, std::span<const Dim> shape, size_t rows, size_t last, KernelWriter::TileContext tile,
-                const Evaluate& evaluate) {
-  std::vector<Dim> outer_extents(shape.begin(), shape.end());
-  outer_extents[rows] = ceildiv(shape[rows], kBlock);
-  outer_extents[last] = ceildiv(shape[last], kBlock);
-  loops::Builder& b = w.builder();
-  b.parallel("p", product(outer_extents), [&](Dim p) {
-    Coords at = coordinates(p, outer_extents);
-    Dim row_first = at[rows] * Dim(kBlock), lane_first = at[last] * Dim(kBlock);
-    Dim row_extent = shape[rows] == Dim(kBlock) ? shape[rows] : min(shape[rows] - row_first, kBlock);
-    Dim lane_extent = shape[last] == Dim(kBlock) ? shape[last] : min(shape[last] - lane_first, kBlock);
-    tiles_along(b, row_extent, tile.rows, [&](Dim row_base, Dim row_limit) {
-      tiles_along(b, lane_extent, tile.lanes, [&](Dim lane_base, Dim lane_limit) {
-        w.set_tile({tile.rows, tile.lanes, row_limit, lane_limit});
-        at[rows] = row_first + row_base + loops::row();
-        at[last] = lane_first + lane_base + loops::lane();
-        evaluate(w, at);
+/// Tiles of axes `rows` and `last` in blocks of both; the axes before `rows` are the parallel index, or its blocks are.
+class TurnedMap {
+ public:
+  TurnedMap(KernelWriter& w, std::span<const Dim> shape, size_t rows, size_t last, KernelWriter::TileContext tile,
+            const Evaluate& evaluate)
+      : w_(w), shape_(shape), rows_(rows), last_(last), tile_(tile), evaluate_(evaluate), at_(shape.size(), Dim(0)) {}
+
+  void write() {
+    auto lead = shape_.first(rows_);
+    Dim blocks = ceildiv(shape_[rows_], kBlock);
+    if (product(lead) == Dim(1)) {
+      b_.parallel("p", blocks, [&](Dim p) { block(p); });
+      return;
+    }
+    b_.parallel("p", product(lead), [&](Dim p) {
+      Coords outer = coordinates(p, lead);
+      std::copy(outer.begin(), outer.end(), at_.begin());
+      b_.serial("i", blocks, [&](Dim i) { block(i); });
+    });
+  }
+
+ private:
+  /// Tiles of rows from block * kBlock on; a tile may reach past the last row, whose stores are branched over.
+  void block(Dim i) {
+    Dim tiles = ceildiv(shape_[rows_], tile_.rows), each = kBlock / tile_.rows;
+    bool whole = floordiv(shape_[rows_], kBlock) * Dim(kBlock) == shape_[rows_];
+    tiles_ = whole ? each : min(tiles - each * i, each);
+    first_ = i * Dim(kBlock);
+    axis(rows_ + 1);
+  }
+
+  void axis(size_t k) {
+    if (k == last_) return columns();
+    b_.serial("c", shape_[k], [&](Dim c) {
+      at_[k] = c;
+      axis(k + 1);
+    });
+  }
+
+  void columns() {
+    b_.serial("j", ceildiv(shape_[last_], kBlock), [&](Dim j) {
+      Dim column = j * Dim(kBlock);
+      bool whole = floordiv(shape_[last_], kBlock) * Dim(kBlock) == shape_[last_];
+      Dim width = whole ? Dim(kBlock) : min(shape_[last_] - column, kBlock);
+      b_.serial("r", tiles_, [&](Dim r) {
+        tiles_along(b_, width, tile_.lanes,
+                    [&](Dim lane, Dim limit) { tile(r * Dim(tile_.rows), column + lane, limit); });
       });
     });
-  });
-}
+  }
+
+  void tile(Dim row, Dim column, Dim lane_limit) {
+    Dim left = shape_[rows_] - first_ - row;
+    bool whole = floordiv(shape_[rows_], tile_.rows) * Dim(tile_.rows) == shape_[rows_];
+    w_.set_tile({tile_.rows, tile_.lanes, whole ? loops::Node::kNone : left, lane_limit});
+    at_[rows_] = first_ + row + loops::row();
+    at_[last_] = column + loops::lane();
+    evaluate_(w_, at_);
+  }
+
+  KernelWriter& w_;
+  loops::Builder& b_ = w_.builder();
+  std::span<const Dim> shape_;
+  size_t rows_, last_;
+  KernelWriter::TileContext tile_;
+  const Evaluate& evaluate_;
+  Coords at_;
+  Dim first_ = 0, tiles_ = 0;  // of the block
+};
 
 void plain_map(KernelWriter& w, std::span<const Dim> shape, size_t merged, int lanes, const Evaluate& evaluate) {
   auto outer_shape = shape.first(shape.size() - merged), inner_shape = shape.last(merged);
@@ -119,7 +166,7 @@ Lowered lower_map(const Graph& g, const GraphIndex& index, const Group& group, c
     for (size_t n = 0; n < group.computed.size(); ++n)
       computes = computes || (group.computed[n] && g.nodes()[n].op->lower.as<Scalar>());
     int side = target.vector_bits / 32;
-    turned_map(w, shape, *rows, last - 1, {computes ? 4 : side, side}, evaluate);
+    TurnedMap(w, shape, *rows, last - 1, {computes ? 4 : side, side}, evaluate).write();
   } else {
     plain_map(w, shape, merged, target.map_lanes, evaluate);
   }
