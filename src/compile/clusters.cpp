@@ -264,11 +264,9 @@ void Clusters::find_memory() {
         }
         int c = cluster_of_[user];
         const Cluster* reader = c < 0 ? nullptr : &clusters_[static_cast<size_t>(c)];
-        // Prefixes, places and contractions read their operands many times or along their own walk.
-        // Attention packs its operands, each element once.
-        bool fixed = !reader ||
-                     (user == reader->anchor && reader->kind != Group::Kind::map && reader->kind != Group::Kind::rows &&
-                      reader->kind != Group::Kind::columns && reader->kind != Group::Kind::attention);
+        // Prefixes and places read their operands along their own walk; contractions pack them, or refuse.
+        bool fixed = !reader || (user == reader->anchor &&
+                                 (reader->kind == Group::Kind::prefix || reader->kind == Group::Kind::arg));
         bool costly = g_.nodes()[user].op->lower.as<Costly>() != nullptr;
         if (fixed || costly)
           in_memory_[v] = true;
