@@ -94,9 +94,7 @@ bool Clusters::reads_once(u32 node, u32 value) const {
     Probe p = probe(g_, index_, computed, result);
     return p.plain && g_.operands(g_.nodes()[node]).size() == 1 &&
            provably_nonnegative(g_.type(value).size() - Dim(static_cast<i64>(p.loads)) * g_.type(result).size());
-  } catch (const Refusal&) {
-    return false;
-  }
+  } catch (const Refusal&) { return false; }
 }
 
 /// Movements by which a small value is read at every place of a large one.
@@ -131,9 +129,7 @@ bool Clusters::is_cheap(u32 value, std::vector<u32>& small) const {
   if (large.size() > 1) return false;
   try {
     return probe(g_, index_, computed, value).nodes <= kCheapNodes;
-  } catch (const Refusal&) {
-    return false;
-  }
+  } catch (const Refusal&) { return false; }
 }
 
 void Clusters::recompute_cheap() {
@@ -155,9 +151,8 @@ void Clusters::recompute_cheap() {
 void Clusters::add_on_the_way(std::vector<bool>& computed, std::vector<u32> from) const {
   std::vector<u32> mine = from;
   auto reads_own = [&](u32 movement) {
-    return std::any_of(sources_[movement].begin(), sources_[movement].end(), [&](u32 s) {
-      return std::find(mine.begin(), mine.end(), index_.producer[s]) != mine.end();
-    });
+    return std::any_of(sources_[movement].begin(), sources_[movement].end(),
+                       [&](u32 s) { return std::find(mine.begin(), mine.end(), index_.producer[s]) != mine.end(); });
   };
   while (!from.empty()) {
     u32 n = from.back();

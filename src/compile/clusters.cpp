@@ -6,10 +6,10 @@ namespace tn {
 
 namespace {
 
-constexpr size_t kMostNodes = 64;    // of a cluster: keeps kernels and the depth of at() small
-constexpr size_t kMostSources = 32;  // of a movement that is computed on the way
+constexpr size_t kMostNodes = 64;                 // of a cluster: keeps kernels and the depth of at() small
+constexpr size_t kMostSources = 32;               // of a movement that is computed on the way
 constexpr i64 kFewRows = 16, kMostAlone = 65536;  // rows, and elements in all, that one thread may have
-constexpr int kOutside = -2;         // a reader that is no cluster
+constexpr int kOutside = -2;                      // a reader that is no cluster
 
 bool same(std::span<const Dim> a, std::span<const Dim> b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
 
@@ -135,8 +135,12 @@ void Clusters::add(u32 node) {
     return;
   }
   bool prefix = n.op->lower.as<Prefix>(), arg = n.op->lower.as<ArgReduction>();
-  at(start(node, prefix ? Group::Kind::prefix : arg ? Group::Kind::arg : Group::Kind::map, result)).sealed =
-      prefix || arg;
+  at(start(node,
+           prefix ? Group::Kind::prefix
+           : arg  ? Group::Kind::arg
+                  : Group::Kind::map,
+           result))
+      .sealed = prefix || arg;
 }
 
 static Dim row_count(const Cluster& c) { return product(kept_extents(c.domain, c.row_axes)); }

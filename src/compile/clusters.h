@@ -12,10 +12,10 @@ namespace tn {
 
 struct Cluster {
   Group::Kind kind = Group::Kind::map;
-  Shape domain;       // of its elements
-  RowAxes row_axes;   // of rows
-  u32 anchor = 0;     // the contraction or reduction it is about
-  u32 unit = 0;       // its place in the order of all that becomes a step
+  Shape domain;         // of its elements
+  RowAxes row_axes;     // of rows
+  u32 anchor = 0;       // the contraction or reduction it is about
+  u32 unit = 0;         // its place in the order of all that becomes a step
   bool sealed = false;  // nothing may join
   std::vector<u32> nodes;
 };
@@ -83,13 +83,13 @@ class Clusters {
   std::vector<std::vector<u32>> sources_;  // by movement: the values it moves
   std::vector<bool> opaque_;               // movements of too many values: in memory
   UnitOrder order_;
-  std::vector<u32> unit_of_;               // by node
+  std::vector<u32> unit_of_;  // by node
   std::vector<std::vector<u32>> unit_nodes_;
   std::vector<u32> earlier_effect_;  // by node with an effect: the one before
   u32 last_effect_ = kNobody;
   static constexpr u32 kNobody = ~0u;
 
-  std::vector<bool> in_memory_, fixed_;    // by value; fixed: whoever reads it needs it in memory
+  std::vector<bool> in_memory_, fixed_;  // by value; fixed: whoever reads it needs it in memory
   std::vector<u32> needed_;
   std::vector<std::vector<int>> reached_;  // by movement node: clusters that compute it on the way
 };

@@ -72,7 +72,8 @@ class Fuser {
     static constexpr const char* kKinds[] = {"map", "rows", "columns", "contraction", "prefix", "arg"};
     std::string text = kKinds[static_cast<size_t>(group.kind)];
     text += ":";
-    for (size_t i = 0; i < nodes.size() && i < kMostNamed; ++i) text += " " + std::string(g_.nodes()[nodes[i]].op->name);
+    for (size_t i = 0; i < nodes.size() && i < kMostNamed; ++i)
+      text += " " + std::string(g_.nodes()[nodes[i]].op->name);
     if (nodes.size() > kMostNamed) text += " and " + std::to_string(nodes.size() - kMostNamed) + " more";
     for (size_t i = 0; i < group.outputs.size() && i < kMostNamed; ++i)
       text += (i ? ", " : " -> ") + to_string(g_.type(group.outputs[i]));

@@ -1,6 +1,6 @@
-// Rows: passes over the trailing axes of one shape, and over leading axes too where the reductions go over them (planes:
-// the statistics of a channel). Each pass makes the reductions that need nothing but earlier passes; after them come
-// values of the kept axes, then a pass over the elements.
+// Rows: passes over the trailing axes of one shape, and over leading axes too where the reductions go over them
+// (planes: the statistics of a channel). Each pass makes the reductions that need nothing but earlier passes; after
+// them come values of the kept axes, then a pass over the elements.
 #include <algorithm>
 
 #include "compile/group.h"
@@ -109,10 +109,9 @@ class RowsLowering {
     if (axes_.lead == 0) {
       acc = walk(rows, outer, 0, first, one_chunk_ ? length_ : min(length_ - first, chunk_), acc);
     } else {
-      acc = w_.builder().loop("l", one_chunk_ ? lead_ : min(lead_ - first, chunk_), acc,
-                              [&](Dim l, std::span<const Val> carries) {
-                                return walk(rows, outer, first + l, 0, length_, carries);
-                              });
+      acc = w_.builder().loop(
+          "l", one_chunk_ ? lead_ : min(lead_ - first, chunk_), acc,
+          [&](Dim l, std::span<const Val> carries) { return walk(rows, outer, first + l, 0, length_, carries); });
     }
     std::vector<Val> folded;
     for (size_t i = 0; i < rows.size(); ++i) folded.push_back(rows[i].combine.fold(w_.builder(), acc[i]));
