@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "compile/attention.h"
+
 namespace tn {
 
 namespace {
@@ -44,7 +46,8 @@ Clusters::Clusters(const Graph& g, const GraphIndex& index, bool fusing)
       fusing ? join_element(n) : add(n);
     else if (lower.as<Reduction>())
       fusing ? join_reduction(n) : add(n);
-    else if (lower.as<Costly>() || lower.as<Contraction>() || lower.as<Prefix>() || lower.as<ArgReduction>())
+    else if (lower.as<Costly>() || lower.as<Contraction>() || lower.as<Prefix>() || lower.as<ArgReduction>() ||
+             has_template(g.nodes()[n]))
       add(n);
     else
       new_unit(n);
@@ -132,6 +135,10 @@ void Clusters::add(u32 node) {
   }
   if (n.op->lower.as<Contraction>()) {
     start(node, Group::Kind::contraction, result);
+    return;
+  }
+  if (has_template(n)) {
+    start(node, Group::Kind::attention, result);
     return;
   }
   bool prefix = n.op->lower.as<Prefix>(), arg = n.op->lower.as<ArgReduction>();

@@ -69,7 +69,7 @@ class Fuser {
 
   /// "rows: max sub exp sum div -> f32[8, 10]"
   std::string label(const Group& group, std::span<const u32> nodes) const {
-    static constexpr const char* kKinds[] = {"map", "rows", "columns", "contraction", "prefix", "arg"};
+    static constexpr const char* kKinds[] = {"map", "rows", "columns", "contraction", "attention", "prefix", "arg"};
     std::string text = kKinds[static_cast<size_t>(group.kind)];
     text += ":";
     for (size_t i = 0; i < nodes.size() && i < kMostNamed; ++i)

@@ -21,7 +21,7 @@ struct Row {
 class RowsLowering {
  public:
   RowsLowering(const Graph& g, const GraphIndex& index, const Group& group, const Target& target)
-      : g_(g), index_(index), group_(group), target_(target), w_(g, index, group.computed, "rows") {
+      : g_(g), group_(group), target_(target), w_(g, index, group.computed, "rows") {
     const Node& anchor = g.nodes()[group.anchor];
     shape_ = g.type(g.operands(anchor)[0]).shape();
     axes_ = row_axes(anchor.attrs.get<std::vector<i64>>("axes"), shape_.size());
@@ -220,7 +220,6 @@ class RowsLowering {
   }
 
   const Graph& g_;
-  const GraphIndex& index_;
   const Group& group_;
   const Target& target_;
   KernelWriter w_;
