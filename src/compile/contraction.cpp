@@ -12,7 +12,6 @@
 
 namespace tn {
 
-using loops::ScalarOp;
 using loops::Val;
 
 static constexpr Dim kNoLimit = loops::Node::kNone;
@@ -266,7 +265,7 @@ class TiledContraction {
   /// The load that gives the tile, widened or not; nothing where it is computed.
   static const loops::Node* plain_load(loops::Builder& b, Val v) {
     const loops::Node* n = &b.node(v);
-    bool cast = n->kind == loops::Kind::map && n->op == ScalarOp::cast;
+    bool cast = n->kind == loops::Kind::map && n->op == loops::ScalarOp::cast;
     if (cast) n = &b.node(b.kernel().operands(*n)[0]);
     return n->kind == loops::Kind::load ? n : nullptr;
   }
@@ -282,9 +281,9 @@ class TiledContraction {
       w.set_tile({1, 8, kNoLimit, axis ? view_.red_extents[*axis] : roles_.lanes.extent - lane});
       Val v = w.at(roles_.b, index_of(true, result_at(outer, 0, axis ? lane : lane + loops::lane()), red));
       if (const loops::Node* n = plain_load(b, v))
-        stride = coefficient(
-            loops::element_offset(w.kernel().buffers[static_cast<size_t>(n->buffer)], w.kernel().index(*n)),
-            loops::lane());
+        stride =
+            coefficient(loops::element_offset(w.kernel().buffers[static_cast<size_t>(n->buffer)], w.kernel().index(*n)),
+                        loops::lane());
     });
     return stride;
   }

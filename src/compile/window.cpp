@@ -269,7 +269,8 @@ std::optional<Lowered> lower_window_contraction(const Graph& g, const GraphIndex
   ContractionView v(g, g.nodes()[group.anchor]);
   auto view = WindowView::of(v);
   if (view && is_window_gradient(*view)) return lower_window_gradient(g, index, group, target, v, *view);
-  if (!view || v.node.attrs.get<i64>("groups") != 1 || !view->taps[0].is_constant() || !view->taps[1].is_constant()) return std::nullopt;
+  if (!view || v.node.attrs.get<i64>("groups") != 1 || !view->taps[0].is_constant() || !view->taps[1].is_constant())
+    return std::nullopt;
   i64 taps = view->taps[0].value() * view->taps[1].value();
   if (taps < 1 || taps > kMostTaps) return std::nullopt;
   return WindowContraction(g, index, group, target, v, *view).run();

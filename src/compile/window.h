@@ -25,8 +25,8 @@ class PaddedCopy {
   PaddedCopy(KernelWriter& w, const WindowView& view, u32 value, DType dtype, Dim rows);
   /// Zeros everywhere.
   void clear(KernelWriter& w) const;
-  /// Copies, from row `first_row` of the padded picture on; `at` gives the coordinates of channel, row and column. Around the
-  /// picture there have to be zeros: `cleared` makes them first.
+  /// Copies, from row `first_row` of the padded picture on; `at` gives the coordinates of channel, row and column.
+  /// Around the picture there have to be zeros: `cleared` makes them first.
   void fill(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim first_row, bool cleared) const;
   /// `rows` elements from `offset` on, as a column.
   loops::Val column(KernelWriter& w, Dim offset, Dim row_step, int rows) const;

@@ -49,9 +49,10 @@ class WindowGradient {
       first_tap_ = at[1];
       tap_rows_ = parts == Dim(1) ? view_.result[0] : Dim(1);
       PaddedCopy copy(w, planes_, v_.a, v_.dtype, view_.span(0, view_.result[0]));
-      weights_ = w.builder().alloc("weights", v_.dtype, {Dim(panels_), view_.taps[0] * view_.taps[1], Dim(tile_.lanes)});
-      sums_ = w.builder().alloc(
-          "sums", v_.dtype, {tap_rows_ * view_.result[1], Dim(channels_), Dim(panels_ * tile_.lanes)});
+      weights_ =
+          w.builder().alloc("weights", v_.dtype, {Dim(panels_), view_.taps[0] * view_.taps[1], Dim(tile_.lanes)});
+      sums_ = w.builder().alloc("sums", v_.dtype,
+                                {tap_rows_ * view_.result[1], Dim(channels_), Dim(panels_ * tile_.lanes)});
       start(w, copy);
       w.builder().serial("n", view_.channels, [&](Dim n) {
         Dim picture = group_at_ * view_.channels + n;
@@ -118,8 +119,7 @@ class WindowGradient {
         b.store(weights_, to, turned, {.rows = limit});
       };
       b.serial("k", full, [&](Dim k) { turn(k * Dim(block_), kNoLimit); });
-      if (rest != Dim(0))
-        b.serial("t", ceildiv(pixels, block_) - full, [&](Dim) { turn(full * Dim(block_), rest); });
+      if (rest != Dim(0)) b.serial("t", ceildiv(pixels, block_) - full, [&](Dim) { turn(full * Dim(block_), rest); });
     });
   }
 
@@ -151,7 +151,8 @@ class WindowGradient {
     loops::Builder& b = w.builder();
     Dim top = (first_tap_ + at.u) * Dim(view_.step[0]), step = view_.dilation[0], low = view_.low[0];
     Dim begin = max(ceildiv(low - top, step), at.first_row);
-    Dim end = min(floordiv(view_.image[0] - Dim(1) + low - top, step) + Dim(1), min(view_.taps[0], at.first_row + band_));
+    Dim end =
+        min(floordiv(view_.image[0] - Dim(1) + low - top, step) + Dim(1), min(view_.taps[0], at.first_row + band_));
     Dim sum_at[] = {at.u * view_.result[1] + at.t, at.channel + loops::row(),
                     at.panel * Dim(tile_.lanes) + loops::lane()};
     Val before = b.load(sums_, sum_at, height, tile_.lanes);
