@@ -56,7 +56,7 @@ constexpr std::string_view member_name() {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
   };
   std::string_view text = spelled<member_address<T, kIndex>()>();
-  size_t end = text.find('}');
+  size_t end = text.rfind('}');  // an anonymous namespace has braces too
   while (!is_word(text[end - 1])) --end;
   size_t begin = end;
   while (is_word(text[begin - 1])) --begin;
