@@ -10,7 +10,7 @@ namespace tn {
 using loops::ScalarOp;
 using loops::Val;
 
-static Lowered lower_family(const Graph& g, const GraphIndex& index, const Group& group, const Target& target) {
+Lowered lower_group(const Graph& g, const GraphIndex& index, const Group& group, const Target& target) {
   switch (group.kind) {
     case Group::Kind::map: return lower_map(g, index, group, target);
     case Group::Kind::rows: return lower_rows(g, index, group, target);
@@ -23,15 +23,18 @@ static Lowered lower_family(const Graph& g, const GraphIndex& index, const Group
   internal("a group of no kind");
 }
 
-Lowered lower_group(const Graph& g, const GraphIndex& index, const Group& group, const Target& target) {
-  Lowered lowered = lower_family(g, index, group, target);
-  lowered.label = lowered.kernel.name + ":";
-  for (size_t n = 0; n < group.computed.size(); ++n)
-    if (group.computed[n] && g.nodes()[n].op->name != "constant") (lowered.label += " ") += g.nodes()[n].op->name;
-  return lowered;
+// ---------------------------------------------------------------- index spaces
+
+RowAxes row_axes(std::span<const i64> axes, size_t rank) {
+  RowAxes a;
+  while (a.trail < axes.size() && axes[axes.size() - 1 - a.trail] == static_cast<i64>(rank - 1 - a.trail)) ++a.trail;
+  a.lead = axes.size() - a.trail;
+  return a;
 }
 
-// ---------------------------------------------------------------- index spaces
+std::span<const Dim> kept_extents(std::span<const Dim> shape, RowAxes a) {
+  return shape.subspan(a.lead, shape.size() - a.lead - a.trail);
+}
 
 Coords coordinates(Dim flat, std::span<const Dim> extents) {
   Coords coords(extents.size(), Dim(0));

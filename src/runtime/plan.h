@@ -27,9 +27,9 @@ struct Instruction {
   Kind kind = Kind::kernel;
   std::vector<u32> reads, writes;  // slots
   Location where;
+  std::string label;  // for people: the ops of a kernel, the op of others
 
   // kernel
-  std::string label;  // its family and ops, for people
   std::shared_ptr<const Executable> code;
   std::vector<u32> buffers;  // the slot of each argument
   std::vector<Dim> sizes;

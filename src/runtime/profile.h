@@ -1,17 +1,11 @@
-// Where time goes. With TENON_PROFILE set, every instruction of every plan is timed, and when the process ends each
-// plan is printed to standard error with its instructions, those that took longest first.
+// Where the time of a process goes, instruction by instruction; printed at its end when TENON_PROFILE is set.
 #pragma once
-#include <span>
-
-#include "runtime/plan.h"
+#include <string>
 
 namespace tn {
 
-/// Whether TENON_PROFILE is set; asked once.
 bool profiling();
-/// Nanoseconds of a clock that only runs forward.
-i64 profile_clock();
-/// Adds one execution of an instruction; `slot_bytes` is by slot of the plan.
-void profile(const PlanPtr& plan, size_t instruction, i64 nanoseconds, std::span<const size_t> slot_bytes);
+/// Adds one run of an instruction: its label, seconds, and the bytes of all it reads and writes.
+void profile_run(const std::string& label, double seconds, double bytes);
 
 }  // namespace tn

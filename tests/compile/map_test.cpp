@@ -70,9 +70,7 @@ void expect_turned(const Shape& shape, const std::vector<i64>& axes, DType d, bo
   for (int bits : {256, 512}) {
     Lowered l = lower_group(*p.graph, GraphIndex(*p.graph), p.group, {.map_lanes = 16, .vector_bits = bits});
     EXPECT_GT(turns(l), 0u);
-    if (symbols_of(p.graph->type(0).size()).empty()) {
-      EXPECT_EQ(loops::verify(l.kernel), std::vector<std::string>{});
-    }
+    if (symbols_of(p.graph->type(0).size()).empty()) { EXPECT_EQ(loops::verify(l.kernel), std::vector<std::string>{}); }
     expect_executors(want, p, l, name + " in tiles for " + std::to_string(bits));
   }
 }
