@@ -43,7 +43,8 @@ std::optional<size_t> turned_axis(const Graph& g, const GraphIndex& index, const
     for (size_t axis = 0; axis < extents.size(); ++axis) {
       auto step = coefficient(d, at[axis]), inner = coefficient(d, at[last]);
       if (!step || !inner) return std::nullopt;
-      if (axis != last && *step == Dim(1) && *inner != Dim(0) && *inner != Dim(1)) found = axis;
+      bool along = axis < last && extents[axis] != Dim(1) && *step == Dim(1);
+      if (along && *inner != Dim(0) && *inner != Dim(1)) found = axis;
     }
   return found;
 }
