@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compile/attention.h"
 #include "op/emit.h"
 
 namespace tn {
@@ -36,7 +37,8 @@ static Values inline_expanded(Builder& b, const Graph& g, ValueSpan inputs) {
   for (const Node& n : g.nodes()) {
     b.where = n.where;
     Values x = operands_of(g, n, env), results;
-    if (const auto* rule = n.op->lower.as<Expand>()) {
+    const auto* rule = n.op->lower.as<Expand>();
+    if (rule && !has_template(n)) {
       std::vector<Type> types;
       for (const Value& v : x) types.push_back(v.type());
       GraphPtr body = make_graph(types, [&](Builder& inner, ValueSpan v) {
