@@ -105,10 +105,10 @@ Val expm1(Builder& b, Val x) {
 static constexpr double kTanhP[] = {0x1.d0aceap-6, 0x1.4270e4p-14, -0x1.2ac758p-24};  // (P - 1) / x^2
 static constexpr double kTanhQ[] = {0x1.c9808p-4, 0x1.13a56cp-10};                    // (Q - 1) / x^2
 // f64: (tanh(x) / x - 1) / x^2 in x^2 for |x| < 0.56 (2^-58)
-static constexpr double kTanhNear[] = {
-    -0x1.5555555555555p-2, 0x1.1111111110fd9p-3,   -0x1.ba1ba1b9f49e6p-5,  0x1.664f487384560p-6,
-    -0x1.226e324ef7265p-7, 0x1.d6d318a012c9ep-9,   -0x1.7d95d08f04614p-10, 0x1.34b253ea057a5p-11,
-    -0x1.eb2f1f90d81f4p-13, 0x1.6227bf9d410dfp-14, -0x1.51eb0f790fd4cp-16};
+static constexpr double kTanhNear[] = {-0x1.5555555555555p-2,  0x1.1111111110fd9p-3,  -0x1.ba1ba1b9f49e6p-5,
+                                       0x1.664f487384560p-6,   -0x1.226e324ef7265p-7, 0x1.d6d318a012c9ep-9,
+                                       -0x1.7d95d08f04614p-10, 0x1.34b253ea057a5p-11, -0x1.eb2f1f90d81f4p-13,
+                                       0x1.6227bf9d410dfp-14,  -0x1.51eb0f790fd4cp-16};
 
 static Val tanh_wide(Builder& b, Val x) {
   Val size = b.abs(x);

@@ -85,9 +85,9 @@ Val cos(Builder& b, Val x) { return sine(b, x, 1); }
 // ---------------------------------------------------------------- erf
 
 // f32: with s = x / Q(x^2), erf x = 2 s / (1 + s^2) on |x| <= 3.93 (2^-25.4)
-static constexpr double kErfQ[] = {0x1.c5bf8ap+0,   0x1.b445b2p-6,   0x1.cd838cp-6,  -0x1.80eea8p-10,
+static constexpr double kErfQ[] = {0x1.c5bf8ap+0,   0x1.b445b2p-6,   0x1.cd838cp-6,   -0x1.80eea8p-10,
                                    -0x1.3669c2p-12, 0x1.c965f8p-15,  -0x1.2f085cp-19, -0x1.970ddep-22,
-                                   0x1.1985f2p-24,  -0x1.3b7196p-28, 0x1.6266dep-33, -0x1.468202p-39};
+                                   0x1.1985f2p-24,  -0x1.3b7196p-28, 0x1.6266dep-33,  -0x1.468202p-39};
 // f64: erf(x) / x in x^2 for |x| < 1 (2^-55.8), and e^(x^2) (1 - erf x) in (x - 3) / (x + 3) for 1 <= x <= 6 (2^-62)
 static constexpr double kErfNear[] = {0x1.20dd750429b6dp+0,   -0x1.812746b0379e6p-2,  0x1.ce2f21a042b3p-4,
                                       -0x1.b82ce31284ep-6,    0x1.565bcd0dbaa38p-8,   -0x1.c02db3dac435fp-11,
@@ -125,8 +125,8 @@ static Val erf_wide(Builder& b, Val x) {
 
 Val erf(Builder& b, Val x) {
   if (is_f64(b, x)) return erf_wide(b, x);
-  // 2 x q / (q^2 + x^2): an error of s fades as s nears 1. What the product's rounding loses is taken off the sum, which
-  // undoes it there; near 0 it is small.
+  // 2 x q / (q^2 + x^2): an error of s fades as s nears 1. What the product's rounding loses is taken off the sum,
+  // which undoes it there; near 0 it is small.
   Val size = b.abs(x);
   Val limit = b.number(0x1.f38ccep+1, x);  // there the result is 1
   Val c = b.min(limit, size);

@@ -58,8 +58,8 @@ class Context {
   StoragePtr arena_;
   size_t own_bytes_ = 0, arena_bytes_ = 0;           // of arena_; with those of bodies
   std::vector<std::pair<u32, size_t>> temporaries_;  // slots in the arena and where they lie in it
-  std::vector<std::byte*> at_;  // by slot
-  std::vector<size_t> bytes_;   // by slot
+  std::vector<std::byte*> at_;                       // by slot
+  std::vector<size_t> bytes_;                        // by slot
   std::vector<Bound> instructions_;
 };
 

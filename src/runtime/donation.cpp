@@ -83,7 +83,8 @@ class Stores {
       bool alone = std::none_of(write.loops.begin() + 1, write.loops.end(), [&](loops::Val other) {
         return other != loop && std::find(symbols.begin(), symbols.end(), node(other).variable) != symbols.end();
       });
-      i64 width = 1 + std::abs(down->value()) * (tile(write).rows - 1) + std::abs(right->value()) * (tile(write).lanes - 1);
+      i64 width =
+          1 + std::abs(down->value()) * (tile(write).rows - 1) + std::abs(right->value()) * (tile(write).lanes - 1);
       if (alone && std::abs(step->value()) >= width) return true;
     }
     return false;
@@ -210,8 +211,9 @@ std::vector<int> reuse_inputs(const Plan& plan, const Mask& donated) {
         u32 in = input_slot[i];
         if (!free[i] || bits_of(slots[in]) != bits_of(slots[out])) continue;
         int read = ends[in].last_read;
-        bool fits = together ? read == written && std::find(pairs.begin(), pairs.end(), std::pair(in, out)) != pairs.end()
-                             : read < written;
+        bool fits = together
+                        ? read == written && std::find(pairs.begin(), pairs.end(), std::pair(in, out)) != pairs.end()
+                        : read < written;
         if (!fits) continue;
         reuse[o] = static_cast<int>(i);
         free[i] = false;

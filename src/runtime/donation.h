@@ -7,8 +7,8 @@
 
 namespace tn {
 
-/// Whether a kernel gives the same bits when buffer `out` lies in the memory of the buffers `in`, which are one place of
-/// the same shape: each element is read for the last time by the iteration that writes it, before it writes it.
+/// Whether a kernel gives the same bits when buffer `out` lies in the memory of the buffers `in`, which are one place
+/// of the same shape: each element is read for the last time by the iteration that writes it, before it writes it.
 bool in_place(const loops::Kernel& kernel, std::span<const int> in, int out);
 
 /// For each output of the plan the donated input whose memory it may take, or -1. An input is taken once, by an output

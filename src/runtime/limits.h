@@ -12,14 +12,15 @@ namespace tn {
 
 struct RunLimits {
   using Clock = std::chrono::steady_clock;
-  size_t memory = 0;                              // bytes of one run's intermediate values and outputs; 0 = any
+  size_t memory = 0;  // bytes of one run's intermediate values and outputs; 0 = any
   Clock::time_point deadline = Clock::time_point::max();
   const std::atomic<bool>* cancelled = nullptr;  // another thread, or a signal's handler, sets it
 
   static RunLimits of(size_t memory, double seconds) {
     RunLimits limits{.memory = memory};
     if (seconds > 0)
-      limits.deadline = Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+      limits.deadline =
+          Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
     return limits;
   }
 };

@@ -31,7 +31,7 @@ struct Instruction {
 
   // kernel
   std::shared_ptr<const Executable> code;
-  std::vector<u32> buffers;                    // the slot of each argument
+  std::vector<u32> buffers;                   // the slot of each argument
   std::vector<std::pair<u32, u32>> in_place;  // an input and an output that may be one memory (donation.h)
   std::vector<Dim> sizes;
   struct Phase {

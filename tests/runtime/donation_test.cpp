@@ -17,8 +17,9 @@ struct Case {
   explicit Case(const char* text, std::vector<i64> shape = {}) : graph(parse_graph(text)) {
     Random random(1);
     for (Type t : graph->input_types()) {
-      Array a = random_like(t.is_tensor() && shape.empty() ? t : Type::tensor(t.dtype(), Shape(shape.begin(), shape.end())),
-                            random, 0.5, 2);
+      Array a =
+          random_like(t.is_tensor() && shape.empty() ? t : Type::tensor(t.dtype(), Shape(shape.begin(), shape.end())),
+                      random, 0.5, 2);
       inputs.push_back(a);
     }
   }
@@ -45,8 +46,8 @@ struct Case {
 
 class Donation : public testing::TestWithParam<Tier> {
  protected:
-  Donation() { set_tier(GetParam()); }
-  ~Donation() override { set_tier(Tier::automatic); }
+  void SetUp() override { set_tier(GetParam()); }
+  void TearDown() override { set_tier(Tier::automatic); }
 };
 
 TEST_P(Donation, AnUpdateHappensInPlace) {

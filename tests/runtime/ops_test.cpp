@@ -27,7 +27,7 @@ bool same_numbers(const Array& a, const Array& b) {
 
 class EveryOp : public testing::TestWithParam<const OpDef*> {
  protected:
-  ~EveryOp() override { set_tier(Tier::automatic); }
+  void TearDown() override { set_tier(Tier::automatic); }
 
   static std::vector<Array> run(Tier tier, const GraphPtr& g, std::span<const Array> inputs, const Mask& donated = {}) {
     set_tier(tier);
