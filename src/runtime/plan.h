@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "compile/pipeline.h"
@@ -31,7 +32,8 @@ struct Instruction {
 
   // kernel
   std::shared_ptr<const Executable> code;
-  std::vector<u32> buffers;  // the slot of each argument
+  std::vector<u32> buffers;                   // the slot of each argument
+  std::vector<std::pair<u32, u32>> in_place;  // an input and an output that may be one memory (donation.h)
   std::vector<Dim> sizes;
   struct Phase {
     Dim extent, work;  // iterations, and tile elements touched in all of them
