@@ -1,5 +1,5 @@
-// What whole clusters join once they are made: maps the reduction they feed, sums down columns the rows they go through,
-// kernels that read the same numbers each other, and updates of many tensors one sweep over all of them.
+// What whole clusters join once they are made: maps the reduction they feed, sums down columns the rows they go
+// through, kernels that read the same numbers each other, and updates of many tensors one sweep over all of them.
 #include <algorithm>
 #include <map>
 #include <string>

@@ -84,9 +84,8 @@ Lowered lower_map(const Graph& g, const GraphIndex& index, const Group& group, c
       Dim count = starts[i + 1] - starts[i], mine = p - starts[i];
       // A loop of one iteration where p is one of this part's, else of none.
       Dim here = max(min(min(mine + Dim(1), count - mine), 1), 0);
-      w.builder().serial("t", here, [&](Dim) {
-        parts[i].write(w, max(min(mine, count - Dim(1)), 0), target.map_lanes);
-      });
+      w.builder().serial("t", here,
+                         [&](Dim) { parts[i].write(w, max(min(mine, count - Dim(1)), 0), target.map_lanes); });
     }
   });
   Lowered done;

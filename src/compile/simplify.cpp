@@ -1,6 +1,6 @@
-// Simplification: a table of rewrites. Each says what it keeps: an exact rule gives the same bits for every operand (the
-// sign and payload of a NaN aside). Only exact rules are here; what reassociates or loses a rounding is for callers that
-// ask for it.
+// Simplification: a table of rewrites. Each says what it keeps: an exact rule gives the same bits for every operand
+// (the sign and payload of a NaN aside). Only exact rules are here; what reassociates or loses a rounding is for
+// callers that ask for it.
 #include <algorithm>
 #include <cmath>
 

@@ -99,8 +99,7 @@ GraphPtr batch_norm(bool pooled = false) {
 std::string labels(const GraphPtr& g) {
   std::string text;
   PlanPtr plan = Plan::build(g, kInterpreted);
-  for (const Instruction& i : plan->instructions())
-    text += i.label + " (" + std::to_string(i.phases.size()) + ")\n";
+  for (const Instruction& i : plan->instructions()) text += i.label + " (" + std::to_string(i.phases.size()) + ")\n";
   return text;
 }
 
