@@ -8,7 +8,6 @@ namespace tn {
 
 namespace {
 
-constexpr size_t kMostNodes = 64;                 // of a cluster: keeps kernels and the depth of at() small
 constexpr size_t kMostSources = 32;               // of a movement that is computed on the way
 constexpr i64 kFewRows = 16, kMostAlone = 65536;  // rows, and elements in all, that one thread may have
 
