@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "compile/attention.h"
+
 namespace tn {
 
 namespace {
@@ -26,7 +28,7 @@ Clusters::Clusters(const Graph& g, const GraphIndex& index, bool fusing)
       fusing ? join_element(n) : add(n);
     else if (lower.as<Reduction>())
       fusing ? join_reduction(n) : add(n);
-    else if (lower.as<Contraction>() || lower.as<Prefix>() || lower.as<ArgReduction>())
+    else if (lower.as<Contraction>() || lower.as<Prefix>() || lower.as<ArgReduction>() || has_template(g.nodes()[n]))
       add(n);
   }
   if (fusing) absorb_prologues();
@@ -65,6 +67,10 @@ void Clusters::add(u32 node) {
   }
   if (n.op->lower.as<Contraction>()) {
     start(node, Group::Kind::contraction, result);
+    return;
+  }
+  if (has_template(n)) {
+    start(node, Group::Kind::attention, result);
     return;
   }
   bool prefix = n.op->lower.as<Prefix>(), arg = n.op->lower.as<ArgReduction>();
@@ -259,8 +265,10 @@ void Clusters::find_memory() {
         int c = cluster_of_[user];
         const Cluster* reader = c < 0 ? nullptr : &clusters_[static_cast<size_t>(c)];
         // Prefixes, places and contractions read their operands many times or along their own walk.
-        bool fixed = !reader || (user == reader->anchor && reader->kind != Group::Kind::map &&
-                                 reader->kind != Group::Kind::rows && reader->kind != Group::Kind::columns);
+        // Attention packs its operands, each element once.
+        bool fixed = !reader ||
+                     (user == reader->anchor && reader->kind != Group::Kind::map && reader->kind != Group::Kind::rows &&
+                      reader->kind != Group::Kind::columns && reader->kind != Group::Kind::attention);
         bool costly = g_.nodes()[user].op->lower.as<Costly>() != nullptr;
         if (fixed || costly)
           in_memory_[v] = true;

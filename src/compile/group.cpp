@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "compile/attention.h"
+
 namespace tn {
 
 using loops::ScalarOp;
@@ -14,6 +16,7 @@ Lowered lower_group(const Graph& g, const GraphIndex& index, const Group& group,
     case Group::Kind::rows: return lower_rows(g, index, group, target);
     case Group::Kind::columns: return lower_columns(g, index, group, target);
     case Group::Kind::contraction: return lower_contraction(g, index, group, target);
+    case Group::Kind::attention: return lower_attention(g, index, group, target);
     case Group::Kind::prefix: return lower_prefix(g, index, group, target);
     case Group::Kind::arg: return lower_arg(g, index, group, target);
   }

@@ -17,7 +17,7 @@
 namespace tn {
 
 struct Group {
-  enum class Kind : u8 { map, rows, columns, contraction, prefix, arg };
+  enum class Kind : u8 { map, rows, columns, contraction, attention, prefix, arg };
   Kind kind = Kind::map;
   std::vector<bool> computed;  // by node of the graph
   std::vector<u32> outputs;    // values stored

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compile/attention.h"
 #include "op/emit.h"
 
 namespace tn {
@@ -12,7 +13,7 @@ static Values inline_expanded(Builder& into, const Graph& g, ValueSpan inputs) {
   return inline_rewritten(into, g, inputs, [](Builder& b, const Node& n, ValueSpan x) -> std::optional<Values> {
     if (n.op->name == "call") return inline_expanded(b, *n.attrs.get<GraphPtr>("body"), x);
     const auto* rule = n.op->lower.as<Expand>();
-    if (!rule) return std::nullopt;
+    if (!rule || has_template(n)) return std::nullopt;
     std::vector<Type> types;
     for (const Value& v : x) types.push_back(v.type());
     GraphPtr body = make_graph(types, [&](Builder& inner, ValueSpan v) {
