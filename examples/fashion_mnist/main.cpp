@@ -10,6 +10,7 @@
 #include <tenon/optim.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -50,10 +51,10 @@ double accuracy(const Pictures& set, Predict predict) {
   return right / static_cast<double>(n);
 }
 
-double train(Net& net, const Pictures& set, const Pictures& test, int epochs) {
+double train(Net& net, const Pictures& set, const Pictures& test, double epochs) {
   auto start = std::chrono::steady_clock::now();
   tn::data::Loader loader({set.images, set.labels}, tn::random::key(1), {.batch = 128, .drop_last = true});
-  tn::i64 per_epoch = loader.batches_per_epoch(), steps = per_epoch * epochs;
+  tn::i64 per_epoch = loader.batches_per_epoch(), steps = std::lround(static_cast<double>(per_epoch) * epochs);
   optim::OneCycleSchedule schedule{.peak = 0.005, .steps = steps};
   optim::Adam adam = optim::adam(net);
   auto step = tn::jit([](Net& n, optim::Adam& a, const Tensor& images, const Tensor& labels) {
@@ -106,7 +107,7 @@ int train_command(const std::string& data, const std::string& plugin, const std:
   Net net = Net::make(nn::Keys(0));
   std::cout << "training " << tn::parameter_count(net) << " parameters on " << set.images.size(0) << " pictures"
             << std::endl;
-  double train_seconds = train(net, set, test, quick ? std::atoi(quick) : 3);
+  double train_seconds = train(net, set, test, quick ? std::atof(quick) : 3);
   double accuracy_trained = accuracy(test, [&](const Tensor& x) { return net(x); });
 
   tn::save(out + "/model.safetensors", net);

@@ -12,7 +12,6 @@
 
 namespace tn {
 
-using loops::ScalarOp;
 using loops::Val;
 
 static constexpr Dim kNoLimit = loops::Node::kNone;

@@ -25,6 +25,17 @@ Lowered lower_group(const Graph& g, const GraphIndex& index, const Group& group,
 
 // ---------------------------------------------------------------- index spaces
 
+RowAxes row_axes(std::span<const i64> axes, size_t rank) {
+  RowAxes a;
+  while (a.trail < axes.size() && axes[axes.size() - 1 - a.trail] == static_cast<i64>(rank - 1 - a.trail)) ++a.trail;
+  a.lead = axes.size() - a.trail;
+  return a;
+}
+
+std::span<const Dim> kept_extents(std::span<const Dim> shape, RowAxes a) {
+  return shape.subspan(a.lead, shape.size() - a.lead - a.trail);
+}
+
 Coords coordinates(Dim flat, std::span<const Dim> extents) {
   Coords coords(extents.size(), Dim(0));
   Dim inner = 1;

@@ -18,7 +18,7 @@ namespace tn {
 struct Target {
   int map_lanes = 64;
   bool compiled = false;
-  bool fusing = true;
+  u32 passes_off = 0;     // bit i: the i-th of compiler_passes() is left out
   int vector_bits = 512;  // decides register tiles, never results
 };
 

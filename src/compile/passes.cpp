@@ -30,6 +30,19 @@ GraphPtr expand_composites(const GraphPtr& g) {
 
 // ---------------------------------------------------------------- reductions
 
+/// Trailing axes shorter than this would leave most of a block of lanes idle.
+static constexpr i64 kFewestLanes = 16;
+
+/// Leading and trailing axes around kept ones: a kernel takes both in one sweep (see lower_rows.cpp).
+static bool is_planes(std::span<const Dim> shape, std::span<const i64> axes) {
+  size_t lead = 0, trail = 0, rank = shape.size();
+  while (lead < axes.size() && axes[lead] == static_cast<i64>(lead)) ++lead;
+  while (trail < axes.size() && axes[axes.size() - 1 - trail] == static_cast<i64>(rank - 1 - trail)) ++trail;
+  if (lead == 0 || trail == 0 || lead + trail != axes.size()) return false;
+  Dim lanes = product(shape.last(trail));
+  return !lanes.is_constant() || lanes.value() >= kFewestLanes;
+}
+
 static Value split_reduction(Builder& b, const Node& n, Value x) {
   DType dtype = x.dtype();
   std::vector<bool> reduced(static_cast<size_t>(x.rank()));
@@ -46,6 +59,10 @@ static Value split_reduction(Builder& b, const Node& n, Value x) {
   x = reshape(x, squeezed);
   bool narrow = dtype == DType::f16 || dtype == DType::bf16;
   if (narrow) x = cast(x, DType::f32);
+  if (is_planes(squeezed, axes)) {
+    x = b.emit1(*n.op, {x}, n.attrs.with("axes", axes));
+    axes.clear();
+  }
   while (!axes.empty()) {
     size_t first = axes.size() - 1;
     while (first > 0 && axes[first - 1] == axes[first] - 1) --first;

@@ -1,7 +1,10 @@
 // From a network to a plan for this machine.
+#include <algorithm>
 #include <set>
 
 #include "backend/cpu/cpu.h"
+#include "compile/pipeline.h"
+#include "engine/fold.h"
 #include "engine/plan_state.h"
 
 namespace tn::engine {
@@ -12,9 +15,32 @@ static std::vector<NamedType> named(const std::vector<std::string>& names, std::
   return r;
 }
 
-static Target target() {
-  if (!cpu::compiler_problem().empty()) return {};
-  return {.map_lanes = 16, .compiled = true, .vector_bits = cpu::vector_bits(cpu::host_isa())};
+constexpr PassInfo kFold{"fold", "what follows from constants alone becomes a constant", true};
+
+std::vector<PassInfo> build_passes() {
+  std::vector<PassInfo> passes{kFold};
+  passes.insert(passes.end(), compiler_passes().begin(), compiler_passes().end());
+  return passes;
+}
+
+static void check_pass(const std::string& name) {
+  std::string optional;
+  for (const PassInfo& p : build_passes()) {
+    if (p.optional && p.name == name) return;
+    if (p.optional) (optional += optional.empty() ? "" : ", ") += p.name;
+  }
+  fail("build", "expected a pass that can be switched off (" + optional + "), got '" + name + "'");
+}
+
+static Target target_without(const std::vector<std::string>& passes) {
+  Target t;
+  if (cpu::compiler_problem().empty())
+    t = {.map_lanes = 16, .compiled = true, .vector_bits = cpu::vector_bits(cpu::host_isa())};
+  for (const std::string& pass : passes) {
+    check_pass(pass);
+    if (pass != kFold.name) t = without_pass(t, pass);
+  }
+  return t;
 }
 
 void check_profiles(std::span<const NamedType> inputs, const std::vector<ShapeProfile>& profiles) {
@@ -44,7 +70,8 @@ std::shared_ptr<PlanState> build_plan(NamedGraph net, const BuildOptions& option
   check_profiles(s->inputs, options.profiles);
   s->profiles = options.profiles;
   s->without = options.without;
-  Target t = target();
+  Target t = target_without(options.without);
+  if (std::ranges::find(options.without, kFold.name) == options.without.end()) net.graph = fold_constants(net.graph);
   s->plan = tn::Plan::build(net.graph, t);
   s->note = cpu::compiler_problem();
   if (t.compiled) s->isa = cpu::name(cpu::host_isa());

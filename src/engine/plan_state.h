@@ -29,6 +29,8 @@ class PlanState {
   PlanFile file_;
 };
 
+/// What a build does, in order.
+std::vector<PassInfo> build_passes();
 /// Optimises and compiles for this machine.
 std::shared_ptr<PlanState> build_plan(NamedGraph net, const BuildOptions& options);
 /// Error naming the profile at fault.

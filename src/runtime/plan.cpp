@@ -136,7 +136,7 @@ class PlanBuilder {
   void add_kernel(const Lowered& lowered) {
     const loops::Kernel& k = lowered.kernel;
     Instruction i;
-    i.label = k.name;
+    i.label = lowered.label;
     i.phases = phases_of(k);
     i.sizes = k.sizes;
     i.scratch = k.scratch_bytes;

@@ -255,5 +255,20 @@ TEST(Build, ProfilesAreChecked) {
   expect_error([&] { build(Network()); }, "expected a network, got an empty one");
 }
 
+TEST(Build, PassesAreNamedAndSwitched) {
+  Network net = small_network();
+  auto phases = [](const Plan& p) { return p.state().plan->phase_count(); };
+  Plan all = build(net), apart = build(net, {.without = {"fuse"}}), unfolded = build(net, {.without = {"fold"}});
+  EXPECT_LT(phases(all), phases(apart));
+  EXPECT_LT(phases(all), phases(unfolded));
+  Tensor want = Context(all).run({pictures(2)})[0];
+  expect_same(Context(apart).run({pictures(2)})[0], want);
+  expect_same(Context(unfolded).run({pictures(2)})[0], want);
+  EXPECT_EQ(phases(opened(bytes_of(apart), true)), phases(apart));  // the file remembers
+  expect_error([&] { build(net, {.without = {"fusing"}}); },
+               "expected a pass that can be switched off (fold, fuse), got 'fusing'");
+  expect_error([&] { build(net, {.without = {"expand"}}); }, "got 'expand'");
+}
+
 }  // namespace
 }  // namespace tn::engine
