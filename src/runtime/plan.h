@@ -4,6 +4,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "compile/pipeline.h"
@@ -32,7 +33,8 @@ struct Instruction {
 
   // kernel
   std::shared_ptr<const Executable> code;
-  std::vector<u32> buffers;  // the slot of each argument
+  std::vector<u32> buffers;                   // the slot of each argument
+  std::vector<std::pair<u32, u32>> in_place;  // an input and an output that may be one memory (donation.h)
   std::vector<Dim> sizes;
   struct Phase {
     Dim extent, work;  // iterations, and tile elements touched in all of them
