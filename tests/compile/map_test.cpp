@@ -105,7 +105,7 @@ TEST(TurnedMaps, AxesOfOneElement) {
   expect_turned({5, 1, 20}, {2, 1, 0}, DType::f32, false);
   Builder b;
   Value x = input(b, {3, 40, 1});
-  Attrs every_second{{"starts", Shape{0, 1, 0}}, {"limits", Shape{3, 40, 1}}, {"steps", std::vector<i64>{1, 2, 1}}};
+  Attrs every_second{{"starts", Shape{0, 1, 0}}, {"limits", Shape{3, 40, 1}}, {"strides", std::vector<i64>{1, 2, 1}}};
   Problem p = whole(b.build(std::vector{b.emit1(op("slice"), {x}, every_second)}));
   EXPECT_EQ(turns(lower_group(*p.graph, GraphIndex(*p.graph), p.group, {})), 0u);
 }
