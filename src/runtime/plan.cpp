@@ -44,7 +44,7 @@ class PlanBuilder {
  public:
   PlanBuilder(const GraphPtr& g, const Target& target, bool forward)
       : compiled_(compile_graph(g, target)), g_(*compiled_.graph), forward_(forward) {
-    plan_->graph_ = g;
+    plan_->input_types_.assign(g->input_types().begin(), g->input_types().end());
     plan_->target_ = target;
   }
 
