@@ -24,11 +24,10 @@ void Clusters::note_readers(u32 n) {
       }
       int c = cluster_of_[user];
       const Cluster* reader = c < 0 ? nullptr : &at(c);
-      // Prefixes, places and contractions read their operands many times or along their own walk; attention packs its
-      // operands, each element once.
-      bool walks =
-          !reader || (user == reader->anchor && reader->kind != Group::Kind::map && reader->kind != Group::Kind::rows &&
-                      reader->kind != Group::Kind::columns && reader->kind != Group::Kind::attention);
+      // Prefixes and places read their operands many times along their own walk; contractions and attention pack them,
+      // each element once, or refuse.
+      bool walks = !reader || (user == reader->anchor &&
+                               (reader->kind == Group::Kind::prefix || reader->kind == Group::Kind::arg));
       bool costly = g_.nodes()[user].op->lower.as<Costly>() && !(fusing_ && reads_once(user, v));
       if (walks || costly)
         in_memory_[v] = fixed_[v] = true;

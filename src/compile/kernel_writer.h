@@ -107,6 +107,7 @@ class KernelWriter {
     loops::Val loop;  // innermost loop around it; -1 = none
   };
   loops::Val number_tile(Dim d);
+  Dim simplified(Dim d);
   static Key key_of(u32 value, std::span<const Dim> coords, const TileContext& tile);
   std::optional<Memo> find(const Key& key);
   void note(std::span<const Dim> dims);

@@ -129,6 +129,24 @@ TEST(TiledContraction, EpilogueAndPrologue) {
   expect_same(problem(b, {biased, rest}, {"mul", "add", "broadcast"}));
 }
 
+TEST(TiledContraction, ReadsThroughMovements) {
+  for (bool turned : {false, true}) {
+    Builder b;
+    Value p = turned ? input(b, {20, 13}) : input(b, {13, 4, 5}), q = turned ? input(b, {70, 20}) : input(b, {20, 70});
+    Value x = turned ? permute(p, {1, 0}) : reshape(p, {13, 20}), y = turned ? permute(q, {1, 0}) : flip(q, {0});
+    expect_same(problem(b, {dot(x, y, {}, {}, {1}, {0})}, {"permute", "reshape", "flip"}));
+  }
+}
+
+/// A first operand that has to be computed is asked to lie in memory.
+TEST(TiledContraction, RefusesToComputeRowsAgain) {
+  Builder b;
+  Value x = input(b, {13, 20}), y = input(b, {20, 70});
+  Problem p = problem(b, {dot(mul(x, x), y, {}, {}, {1}, {0})}, {"mul"});
+  GraphIndex index(*p.graph);
+  EXPECT_THROW(lower_tiled_contraction(*p.graph, index, p.group, Target{}), Refusal);
+}
+
 TEST(TiledContraction, LongEpiloguesAreRolled) {
   Builder b;
   Value x = input(b, {13, 20}), y = input(b, {20, 70});
@@ -148,6 +166,7 @@ TEST(TiledContraction, ElementwiseAxesAreNotTiled) {
 
 struct Window {
   std::vector<i64> x, w, strides = {1, 1}, low = {1, 1}, high = {1, 1}, dilation = {1, 1};
+  i64 groups = 1;
 };
 
 Value conv(Value x, Value w, const Window& c) {
@@ -157,7 +176,7 @@ Value conv(Value x, Value w, const Window& c) {
                            {"padding_high", c.high},
                            {"lhs_dilation", std::vector<i64>{1, 1}},
                            {"rhs_dilation", c.dilation},
-                           {"groups", i64{1}}});
+                           {"groups", c.groups}});
 }
 
 TEST(WindowContraction, ManyShapes) {
@@ -191,6 +210,39 @@ TEST(WindowContraction, SymbolicBatchAndPicture) {
     p.sizes.set(v, vv);
     expect_same(p, true, lower_window_contraction);
   }
+}
+
+/// Small results of large weights, as the gradient of weights is: pictures are channels there, groups are chunks.
+TEST(WindowGradient, ManyShapes) {
+  const Window kAll[] = {
+      {{13, 2, 13, 28}, {32, 2, 13, 28}},
+      {{5, 8, 7, 14}, {12, 2, 7, 14}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 4},
+      {{17, 3, 9, 11}, {3 * 40, 1, 9, 11}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 3},
+      {{14, 4, 7, 9}, {66, 2, 4, 5}, {1, 1}, {1, 1}, {1, 1}, {2, 2}, 2},
+      {{3, 2, 8, 8}, {5, 2, 6, 6}, {1, 1}, {0, 0}, {0, 0}},
+      {{1, 5, 12, 13}, {10, 1, 11, 12}, {2, 1}, {2, 3}, {2, 2}, {1, 1}, 5},
+  };
+  for (const Window& c : kAll) {
+    Builder b;
+    Value x = input(b, c.x), w = input(b, c.w);
+    SCOPED_TRACE(::testing::PrintToString(c.x) + ::testing::PrintToString(c.w));
+    expect_same(problem(b, {conv(x, w, c)}), true, lower_window_contraction);
+  }
+}
+
+/// As a transform makes it: chunks of pictures as groups, read where they lie.
+TEST(WindowGradient, ReadsThroughMovements) {
+  Builder b;
+  Value x = input(b, {32, 5, 6, 6}), ct = input(b, {32, 18, 6, 6});
+  Value parts = permute(reshape(ct, {2, 16, 18, 6, 6}), {0, 2, 1, 3, 4});
+  Value w = reshape(parts, {36, 16, 6, 6}), lhs = permute(x, {1, 0, 2, 3});
+  Window c{{}, {}};
+  c.groups = 2;
+  Problem p = problem(b, {conv(lhs, w, c)}, {"reshape", "permute"});
+  expect_same(p, true, lower_window_contraction);
+  GraphIndex index(*p.graph);
+  Lowered l = lower_window_contraction(*p.graph, index, p.group, Target{}).value();
+  for (const loops::Node& n : l.kernel.nodes) EXPECT_NE(n.kind, loops::Kind::gather);
 }
 
 TEST(WindowContraction, FusesBothSides) {
