@@ -18,7 +18,7 @@ torch.set_num_threads(1)
 
 
 def save(name, arrays):
-    np.savez(os.path.join(OUT, name + ".npz"), **{k: np.ascontiguousarray(v) for k, v in arrays.items()})
+    np.savez(os.path.join(OUT, name + ".npz"), **{k: np.array(v, order="C") for k, v in arrays.items()})
 
 
 def array(t):
