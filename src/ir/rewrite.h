@@ -14,6 +14,10 @@ using NodeRewrite = std::function<std::optional<Values>(Builder&, const Node&, V
 Values inline_rewritten(Builder& b, const Graph& g, ValueSpan inputs, const NodeRewrite& rewrite);
 /// The graph over inputs of these types, of which g's own are the first.
 GraphPtr rewrite_graph(const Graph& g, std::span<const Type> inputs, const NodeRewrite& rewrite);
+/// The graph over its own inputs.
+inline GraphPtr rewrite_graph(const Graph& g, const NodeRewrite& rewrite) {
+  return rewrite_graph(g, g.input_types(), rewrite);
+}
 
 using Sizes = std::span<const std::pair<Dim, Dim>>;
 /// Sizes replaced in attributes, sub-graphs included.

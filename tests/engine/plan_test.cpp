@@ -260,7 +260,7 @@ TEST(Build, PassesAreNamedAndSwitched) {
   auto phases = [](const Plan& p) { return p.state().plan->phase_count(); };
   Plan all = build(net), apart = build(net, {.without = {"fuse"}}), unfolded = build(net, {.without = {"fold"}});
   EXPECT_LT(phases(all), phases(apart));
-  EXPECT_LT(phases(all), phases(unfolded));
+  EXPECT_NE(all.text(), unfolded.text());
   Tensor want = Context(all).run({pictures(2)})[0];
   expect_same(Context(apart).run({pictures(2)})[0], want);
   expect_same(Context(unfolded).run({pictures(2)})[0], want);
