@@ -265,7 +265,15 @@ Val KernelWriter::load(int buffer, Dim offset) {
   loops::Builder::Limits limits{has_row ? tile_.row_limit : loops::Node::kNone,
                                 has_lane ? tile_.lane_limit : loops::Node::kNone, true, 0};
   Val v;
-  if ((!has_row || affine(offset, loops::row())) && (!has_lane || affine(offset, loops::lane()))) {
+  if (has_row && has_lane && coefficient(offset, loops::row()) == Dim(1) &&
+      coefficient(offset, loops::lane()) != Dim(1) && affine(offset, loops::lane())) {
+    // Memory runs along the rows: read with rows and lanes exchanged, then turned.
+    const std::pair<Dim, Dim> exchange[] = {{loops::row(), loops::lane()}, {loops::lane(), loops::row()}};
+    Dim turned = substitute(offset, exchange);
+    std::swap(limits.rows, limits.lanes);
+    Val run = b_.load(buffer, {&turned, 1}, lanes, rows, limits);
+    v = b_.transpose(run);
+  } else if ((!has_row || affine(offset, loops::row())) && (!has_lane || affine(offset, loops::lane()))) {
     v = b_.load(buffer, {&offset, 1}, rows, lanes, limits);
   } else {
     Val at = number_tile(offset);

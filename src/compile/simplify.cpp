@@ -110,7 +110,7 @@ constexpr Rule kRules[] = {
 }  // namespace
 
 GraphPtr simplify(const GraphPtr& g) {
-  return rewrite_graph(*g, [](Builder&, const Node& n, ValueSpan x) -> std::optional<Values> {
+  return rewrite_graph(*g, g->input_types(), [](Builder&, const Node& n, ValueSpan x) -> std::optional<Values> {
     for (const Rule& r : kRules)
       if (r.keeps == Keeps::exact && r.op == n.op->name)
         if (auto v = r.apply(n, x)) return Values{*v};
