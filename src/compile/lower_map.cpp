@@ -1,8 +1,10 @@
 // Maps: every element of the outputs on its own. Trailing axes that all accesses walk as one become the lanes; the axes
-// before them, cut into chunks, are the parallel index. Outputs of several shapes lie one after the other in it.
+// before them, cut into chunks, are the parallel index. Outputs of several shapes lie one after the other in it. Where
+// an operand runs along another axis, tiles are turned (turned_map.h).
 #include <algorithm>
 
 #include "compile/group.h"
+#include "compile/turned_map.h"
 
 namespace tn {
 
@@ -27,8 +29,10 @@ class Part {
   void add(u32 v) { outputs_.push_back(v); }
 
   /// Cuts the elements into parallel iterations; returns how many.
-  Dim cut(const GraphIndex& index, const Group& group) {
+  Dim cut(const GraphIndex& index, const Group& group, const Target& target) {
     auto probe = [&](KernelWriter& w, std::span<const Dim> at) { evaluate(w, at); };
+    turned_ = TurnedMap::of(g_, index, group, shape_, target, probe);
+    if (turned_) return turned_->iterations();
     outer_rank_ = shape_.size() - static_cast<size_t>(merged_axes(g_, index, group, shape_, probe));
     inner_ = product(std::span(shape_).subspan(outer_rank_));
     outer_ = product(std::span(shape_).first(outer_rank_));
@@ -38,6 +42,8 @@ class Part {
 
   /// Iteration p of them.
   void write(KernelWriter& w, Dim p, int lanes) const {
+    if (turned_)
+      return turned_->write(w, p, [&](KernelWriter& writer, std::span<const Dim> at) { evaluate(writer, at); });
     Dim row = chunks_ == Dim(1) ? p : outer_ == Dim(1) ? Dim(0) : floordiv(p, chunks_);
     Dim first = chunks_ == Dim(1) ? Dim(0) : (p - row * chunks_) * Dim(kChunk);
     Dim extent = chunks_ == Dim(1) ? inner_ : min(inner_ - first, kChunk);
@@ -64,6 +70,7 @@ class Part {
   Shape shape_;
   size_t outer_rank_ = 0;
   Dim inner_, outer_, chunks_;
+  std::optional<TurnedMap> turned_;
 };
 
 }  // namespace
@@ -75,7 +82,7 @@ Lowered lower_map(const Graph& g, const GraphIndex& index, const Group& group, c
     same == parts.end() ? parts.emplace_back(g, v), void() : same->add(v);
   }
   std::vector<Dim> starts{0};
-  for (Part& p : parts) starts.push_back(starts.back() + p.cut(index, group));
+  for (Part& p : parts) starts.push_back(starts.back() + p.cut(index, group, target));
 
   KernelWriter w(g, index, group.computed, "map");
   w.builder().parallel("p", starts.back(), [&](Dim p) {
