@@ -4,6 +4,7 @@
 #include <new>
 
 #include "commands.h"
+#include "tenon/error.h"
 #include "tenon/version.h"
 
 namespace {
@@ -79,6 +80,17 @@ void add_small(CLI::App& app) {
   app.add_subcommand("version", "print the version")->callback([] { std::cout << "tenon " << tn::version() << "\n"; });
 }
 
+/// CLI11 says of an unknown command only that one is required.
+void check_command(const CLI::App& app, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return;
+  std::string known;
+  for (const CLI::App* c : app.get_subcommands(nullptr)) {
+    if (c->get_name() == argv[1]) return;
+    known += (known.empty() ? "" : ", ") + c->get_name();
+  }
+  throw tn::Error("expected a command (" + known + "), got '" + argv[1] + "'; see tenon --help");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -91,6 +103,7 @@ int main(int argc, char** argv) {
   add_inspect(app);
   add_small(app);
   try {
+    check_command(app, argc, argv);
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& e) { return app.exit(e) ? 1 : 0; } catch (const std::bad_alloc&) {
