@@ -255,6 +255,22 @@ TEST(Build, ProfilesAreChecked) {
   expect_error([&] { build(Network()); }, "expected a network, got an empty one");
 }
 
+/// Weights are laid out once, when the plan is built: a run dispatches no phase for it.
+TEST(Build, WeightsArePacked) {
+  Network net = small_network();
+  Plan packed = build(net), unpacked = build(net, {.without = {"pack"}});
+  Tensor x = pictures(3).eval();
+  Context a(packed), b(unpacked);
+  auto phases = [&](Context& c) {
+    u64 before = runtime_counters().phases;
+    c.run({x});
+    return runtime_counters().phases - before;
+  };
+  expect_same(a.run({x})[0], b.run({x})[0]);
+  EXPECT_EQ(phases(a) + 2, phases(b));  // the convolution's and the product's
+  expect_same(Context(opened(bytes_of(packed))).run({x})[0], b.run({x})[0]);
+}
+
 TEST(Build, PassesAreNamedAndSwitched) {
   Network net = small_network();
   auto phases = [](const Plan& p) { return p.state().plan->phase_count(); };
@@ -265,7 +281,7 @@ TEST(Build, PassesAreNamedAndSwitched) {
   expect_same(Context(apart).run({pictures(2)})[0], want);
   expect_same(Context(unfolded).run({pictures(2)})[0], want);
   EXPECT_EQ(phases(opened(bytes_of(apart), true)), phases(apart));  // the file remembers
-  expect_error([&] { build(net, {.without = {"fusing"}}); }, "fuse), got 'fusing'");
+  expect_error([&] { build(net, {.without = {"fusing"}}); }, "pack), got 'fusing'");
   expect_error([&] { build(net, {.without = {"expand"}}); }, "got 'expand'");
 }
 
