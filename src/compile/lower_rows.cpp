@@ -128,6 +128,11 @@ class RowsLowering {
     });
   }
 
+  /// Rows of a plane lie far apart, where the processor does not foresee the next one.
+  void fetch_next(Dim l, Dim end) {
+    if (target_.compiled) w_.fetch_ahead(l, min(l + Dim(1), end - Dim(1)));
+  }
+
   /// These rows over chunk c, one number each.
   std::vector<Val> accumulate(std::span<const Row> rows, std::span<const Dim> outer, Dim c) {
     std::vector<Val> acc;
@@ -136,9 +141,12 @@ class RowsLowering {
     if (axes_.lead == 0) {
       acc = walk(rows, outer, 0, first, one_chunk_ ? length_ : min(length_ - first, chunk_), acc);
     } else {
-      acc = w_.builder().loop(
-          "l", one_chunk_ ? lead_ : min(lead_ - first, chunk_), acc,
-          [&](Dim l, std::span<const Val> carries) { return walk(rows, outer, first + l, 0, length_, carries); });
+      Dim count = one_chunk_ ? lead_ : min(lead_ - first, chunk_);
+      acc = w_.builder().loop("l", count, acc, [&](Dim l, std::span<const Val> carries) {
+        fetch_next(l, lead_ - first);
+        return walk(rows, outer, first + l, 0, length_, carries);
+      });
+      w_.fetch_nothing();
     }
     std::vector<Val> folded;
     for (size_t i = 0; i < rows.size(); ++i) folded.push_back(rows[i].combine.fold(w_.builder(), acc[i]));
@@ -183,7 +191,11 @@ class RowsLowering {
   void store_elements(std::span<const Dim> outer) {
     if (full_outputs_.empty() && columns_.empty()) return;
     if (lead_ == Dim(1)) return store_row(outer, 0);
-    w_.builder().serial("l", lead_, [&](Dim l) { store_row(outer, l); });
+    w_.builder().serial("l", lead_, [&](Dim l) {
+      fetch_next(l, lead_);
+      store_row(outer, l);
+    });
+    w_.fetch_nothing();
   }
 
   void store_row(std::span<const Dim> outer, Dim lead) {
