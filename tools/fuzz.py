@@ -14,6 +14,8 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SEEDS = os.path.join(ROOT, "tests/fuzz/seeds")
+# Models of every operator; refused ones are welcome too.
+MORE = {"onnx_model": [os.path.join(ROOT, "build/proto/onnx/backend/test/data/node")]}
 LIMITS = ["-rss_limit_mb=2048", "-malloc_limit_mb=1024", "-timeout=10", "-max_len=65536"]
 
 
@@ -27,11 +29,11 @@ def command(build, target, seconds):
     os.makedirs(findings, exist_ok=True)
     fuzzer = [os.path.join(build, "bin/fuzzer"), target]
     if not uses_libfuzzer(build):
-        return fuzzer + [seeds, "--seconds", str(seconds), "--findings", findings]
+        return fuzzer + [seeds, *MORE.get(target, []), "--seconds", str(seconds), "--findings", findings]
     corpus = os.path.join(build, "corpus", target)
     os.makedirs(corpus, exist_ok=True)
     return fuzzer + LIMITS + [f"-max_total_time={seconds}", f"-artifact_prefix={findings}/", "-print_final_stats=1",
-                              corpus, seeds]
+                              corpus, seeds, *MORE.get(target, [])]
 
 
 def run(build, target, seconds):

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/file.h"
-#include "onnx/convert.h"
+#include "onnx/tensors.h"
 #include "onnx/import.h"
 #include "tenon/error.h"
 #include "tenon/io.h"

@@ -2,8 +2,8 @@
 
 #include <unordered_set>
 
-#include "onnx/convert.h"
 #include "onnx/import.h"
+#include "onnx/tensors.h"
 #include "onnx/writer.h"
 
 namespace tn::onnx {

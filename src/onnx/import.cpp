@@ -13,6 +13,7 @@ namespace {
 constexpr i64 kOldestOpset = 1, kNewestOpset = 27;
 constexpr int kMaxCalls = 100;  // functions within functions
 constexpr size_t kMaxProblems = 50;
+constexpr size_t kMaxNodes = size_t{1} << 20;  // functions expanded: a few hundred bytes can stand for 2^100 nodes
 
 using Names = std::unordered_map<std::string, Value>;
 const NodeDef kNoNode;
@@ -147,6 +148,12 @@ class Importer : BodyImporter {
   // ---------------------------------------------------------------- nodes
 
   void nodes(const std::vector<NodeDef>& list, Names& names, i64 opset, const std::string& path, int depth) {
+    count_ += list.size();
+    if (count_ > kMaxNodes) {
+      problem(path + "expected at most " + std::to_string(kMaxNodes) +
+              " nodes with all functions expanded, got more; the functions call one another too often");
+      report();
+    }
     const Names* outside = std::exchange(names_, &names);
     i64 outside_opset = std::exchange(opset_, opset);
     for (size_t i = 0; i < list.size(); ++i) {
@@ -374,6 +381,7 @@ class Importer : BodyImporter {
   const Names* names_ = nullptr;  // of the graph whose nodes are being converted
   std::vector<std::string> problems_;
   std::unordered_set<std::string> absent_;
+  size_t count_ = 0;  // nodes so far
   bool more_ = false;
 };
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "ir/dim_node.h"
-#include "onnx/convert.h"
+#include "onnx/tensors.h"
 
 namespace tn::onnx {
 

@@ -1,7 +1,7 @@
 // Without libFuzzer: every seed as it is, then mutations of seeds for a while, the same at every run as far as time
 // goes. A finding is written to a file before the process ends.
 //
-//   fuzzer TARGET SEEDS [--seconds N] [--findings FOLDER]
+//   fuzzer TARGET SEEDS [MORE ...] [--seconds N] [--findings FOLDER]
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -42,36 +42,31 @@ void keep(int signal) {
 
 class Mutator {
  public:
-  explicit Mutator(std::vector<std::string> seeds) : seeds_(std::move(seeds)) {}
+  Mutator(std::vector<std::string> seeds, const fuzz::Target& target) : seeds_(std::move(seeds)), target_(target) {}
 
   std::string next() {
     std::string s = seeds_[below(seeds_.size())];
+    if (target_.mutated && below(8)) return target_.mutated(s, random_.next());
     for (size_t n = size_t{1} << below(4); n > 0; --n) change(s);
     if (s.size() > kLongest) s.resize(kLongest);
     return s;
   }
 
  private:
-  u64 random() {  // splitmix64
-    u64 z = state_ += 0x9E3779B97F4A7C15;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
-    z = (z ^ z >> 27) * 0x94D049BB133111EB;
-    return z ^ z >> 31;
-  }
-  size_t below(size_t n) { return n ? random() % n : 0; }
+  size_t below(size_t n) { return random_.below(n); }
 
   void change(std::string& s) {
     size_t at = below(s.size()), n = 1 + below(std::min<size_t>(s.size() - at, 16));
     switch (s.empty() ? 7 : below(9)) {
       case 0: s[at] = static_cast<char>(s[at] ^ 1 << below(8)); break;
-      case 1: s[at] = static_cast<char>(random()); break;
+      case 1: s[at] = static_cast<char>(random_.next()); break;
       case 2: s.resize(at); break;
       case 3: s.erase(at, n); break;
       case 4: s.insert(below(s.size()), s.substr(at, n)); break;
       case 5: number(s, at); break;
       case 6: digits(s, at); break;
       case 7: splice(s); break;
-      default: s.insert(at, 1 + below(8), static_cast<char>(random()));
+      default: s.insert(at, 1 + below(8), static_cast<char>(random_.next()));
     }
   }
 
@@ -99,22 +94,27 @@ class Mutator {
   }
 
   std::vector<std::string> seeds_;
-  u64 state_ = 1;
+  const fuzz::Target& target_;
+  fuzz::Random random_{1};
 };
 
-void run(const fuzz::Target& target, const std::string& folder, double seconds) {
+void run(const fuzz::Target& target, const std::vector<std::string>& places, double seconds) {
   std::vector<std::string> seeds;
-  std::vector<fs::path> files(fs::directory_iterator(folder), fs::directory_iterator{});
+  std::vector<fs::path> files;
+  for (const std::string& place : places)
+    for (const auto& entry : fs::recursive_directory_iterator(place))
+      if (entry.is_regular_file() && !entry.path().filename().string().ends_with(".pb")) files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   size_t refused = 0;
   for (const fs::path& path : files) {
     seeds.push_back(current = read_file("fuzz", path.string()));
     alarm(kSecondsEach);
     bool good = fuzz::attempt(target, current), want = !path.filename().string().starts_with("bad");
-    refused += want && !good && std::printf("%s: refused; write the seeds again\n", path.c_str()) > 0;
+    refused += want && !good && path.string().starts_with(places[0]) &&
+               std::printf("%s: refused; write the seeds again\n", path.c_str()) > 0;
   }
   if (refused || seeds.empty()) std::exit(1);
-  Mutator mutator(seeds);
+  Mutator mutator(seeds, target);
   size_t runs = 0, accepted = 0;
   using Clock = std::chrono::steady_clock;
   for (auto start = Clock::now(); std::chrono::duration<double>(Clock::now() - start).count() < seconds; ++runs) {
@@ -130,17 +130,22 @@ void run(const fuzz::Target& target, const std::string& folder, double seconds) 
 int main(int argc, char** argv) {
   const fuzz::Target* target = argc > 2 ? fuzz::find_target(argv[1]) : nullptr;
   double seconds = 10;
-  for (int i = 3; i + 1 < argc; i += 2) {
-    if (!std::strcmp(argv[i], "--seconds")) seconds = std::atof(argv[i + 1]);
-    if (!std::strcmp(argv[i], "--findings")) findings = argv[i + 1];
+  std::vector<std::string> places;
+  for (int i = 2; i < argc; ++i) {
+    if (!std::strcmp(argv[i], "--seconds") && i + 1 < argc)
+      seconds = std::atof(argv[++i]);
+    else if (!std::strcmp(argv[i], "--findings") && i + 1 < argc)
+      findings = argv[++i];
+    else
+      places.emplace_back(argv[i]);
   }
-  if (!target) {
-    std::fprintf(stderr, "usage: fuzzer TARGET SEEDS [--seconds N] [--findings FOLDER]\n");
+  if (!target || places.empty()) {
+    std::fprintf(stderr, "usage: fuzzer TARGET SEEDS [MORE ...] [--seconds N] [--findings FOLDER]\n");
     return 1;
   }
   for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM}) std::signal(s, keep);
   rlimit limit{kMostMemory, kMostMemory};
   setrlimit(RLIMIT_AS, &limit);  // what asks for more gets bad_alloc, which no reader catches
-  run(*target, argv[2], seconds);
+  run(*target, places, seconds);
   return 0;
 }

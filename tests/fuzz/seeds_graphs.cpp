@@ -7,9 +7,9 @@
 #include "../op/harness.h"
 #include "base/file.h"
 #include "ir/named_graph.h"
-#include "onnx/convert.h"
 #include "onnx/export.h"
 #include "onnx/import.h"
+#include "onnx/tensors.h"
 #include "targets.h"
 #include "tenon/engine.h"
 

@@ -8,8 +8,8 @@
 
 #include "ir/graph.h"
 #include "ir/loops.h"
-#include "onnx/convert.h"
 #include "onnx/import.h"
+#include "onnx/tensors.h"
 #include "tenon/data.h"
 #include "tenon/engine.h"
 #include "tenon/io.h"
@@ -88,7 +88,7 @@ constexpr Target kTargets[] = {
     {"npz", read_npz, npz_seeds},
     {"safetensors", read_safetensors, safetensors_seeds},
     {"idx", read_idx, idx_seeds},
-    {"onnx_model", read_model, model_seeds},
+    {"onnx_model", read_model, model_seeds, mutated_model},
     {"onnx_value", read_value, value_seeds},
     {"plan", read_plan, plan_seeds},
     {"graph", read_graph, graph_seeds},

@@ -6,7 +6,22 @@
 #include <utility>
 #include <vector>
 
+#include "tenon/dtype.h"
+
 namespace tn::fuzz {
+
+/// A repeatable stream of numbers (splitmix64).
+struct Random {
+  u64 state;
+  u64 next() {
+    u64 z = state += 0x9E3779B97F4A7C15;
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
+    z = (z ^ z >> 27) * 0x94D049BB133111EB;
+    return z ^ z >> 31;
+  }
+  /// In [0, n), 0 for 0.
+  size_t below(size_t n) { return n ? next() % n : 0; }
+};
 
 using Seeds = std::vector<std::pair<std::string, std::string>>;  // name, bytes
 
@@ -16,6 +31,8 @@ struct Target {
   void (*read)(std::string_view bytes);
   /// The inputs that stand in seeds/NAME: good ones, and some whose names start with "bad".
   Seeds (*seeds)();
+  /// Changes an input to another of its kind; null where bytes are changed at random only.
+  std::string (*mutated)(std::string_view bytes, u64 seed) = nullptr;
 };
 
 std::span<const Target> targets();
@@ -23,6 +40,8 @@ std::span<const Target> targets();
 const Target* find_target(std::string_view name);
 /// Reads; true when the bytes were accepted.
 bool attempt(const Target& target, std::string_view bytes);
+
+std::string mutated_model(std::string_view bytes, u64 seed);
 
 Seeds npy_seeds();
 Seeds npz_seeds();

@@ -22,7 +22,7 @@
 #include <set>
 
 #include "base/file.h"
-#include "onnx/convert.h"
+#include "onnx/tensors.h"
 #include "onnx/import.h"
 #include "runtime/execute.h"
 
