@@ -98,6 +98,25 @@ Row batched(long count, long m, long n, long k) {
           2.0 * static_cast<double>(count * m * n) * static_cast<double>(k), [] { return 0.0; }};
 }
 
+/// x [m, k] with y [n, k] (as a dense layer has it) or, for the gradient of weights, x [k, m] with y [k, n].
+Row dense(const std::string& name, long m, long n, long k, bool weights_gradient) {
+  Builder b;
+  Value x = weights_gradient ? input(b, {k, m}) : input(b, {m, k});
+  Value y = weights_gradient ? input(b, {k, n}) : input(b, {n, k});
+  i64 axis = weights_gradient ? 0 : 1;
+  return {name, b.build(std::vector{dot(x, y, {}, {}, {axis}, {axis})}),
+          2.0 * static_cast<double>(m * n) * static_cast<double>(k), [=] { return dnnl_matmul(m, n, k); }};
+}
+
+Row attention(const std::string& name, long heads, long length, long width, bool causal) {
+  Builder b;
+  Value q = input(b, {heads, length, width}), k = input(b, {heads, length, width}),
+        v = input(b, {heads, length, width});
+  Value y = b.emit1(op("attention"), {q, k, v}, {{"causal", causal}});
+  double pairs = static_cast<double>(heads) * static_cast<double>(length * length) * (causal ? 0.5 : 1);
+  return {name, b.build(std::vector{y}), 4 * pairs * static_cast<double>(width), [] { return 0.0; }};
+}
+
 /// The convolution and its gradients as the transforms make them.
 Row conv(const std::string& name, const ConvShape& s, ConvPass pass) {
   Builder b;
@@ -190,6 +209,13 @@ class Runner {
 
 std::vector<Row> all_rows() {
   std::vector<Row> rows{matmul(512), matmul(1024), matmul(2048), batched(64, 128, 128, 64)};
+  rows.push_back(dense("dense_128x128x3136", 128, 128, 3136, false));
+  rows.push_back(dense("dense_dw_128x3136x128", 128, 3136, 128, true));
+  rows.push_back(dense("dense_128x10x1024", 128, 10, 1024, false));
+  rows.push_back(dense("dense_1x1024x1024", 1, 1024, 1024, false));
+  rows.push_back(attention("attention", 12, 1024, 64, false));
+  rows.push_back(attention("attention_causal", 12, 1024, 64, true));
+  rows.push_back(attention("attention_128x32", 96, 128, 32, false));
   const std::pair<const char*, ConvShape> kConvs[] = {
       {"conv2", {128, 32, 32, 28, 28}}, {"conv3", {128, 32, 64, 14, 14}}, {"conv4", {128, 64, 64, 14, 14}}};
   for (const auto& [name, shape] : kConvs) {
@@ -207,7 +233,7 @@ int run_kernels(const std::string& only) {
     std::fprintf(stderr, "tenon_kernels: %s\n", cpu::compiler_problem().c_str());
     return 1;
   }
-  std::printf("%-16s %-7s %9s %9s %7s %9s %9s %6s\n", "kernel", "isa", "ms", "GFLOP/s", "share", "code ms", "dnnl ms",
+  std::printf("%-22s %-7s %9s %9s %7s %9s %9s %6s\n", "kernel", "isa", "ms", "GFLOP/s", "share", "code ms", "dnnl ms",
               "ratio");
   for (const Row& row : all_rows()) {
     if (!row.name.starts_with(only)) continue;
@@ -218,7 +244,7 @@ int run_kernels(const std::string& only) {
       Runner runner(row.graph, isa);
       double code = cpu::counters().compile_ms;
       double before = peak(isa), ms = best([&] { runner.run(); }), limit = std::max(before, peak(isa));
-      std::printf("%-16s %-7s %9.3f %9.1f %7.3f %9.1f %9.3f %6.2f\n", row.name.c_str(),
+      std::printf("%-22s %-7s %9.3f %9.1f %7.3f %9.1f %9.3f %6.2f\n", row.name.c_str(),
                   std::string(cpu::name(isa)).c_str(), ms, row.flops / ms / 1e6, row.flops / ms / 1e6 / limit, code,
                   dnnl, dnnl / ms);
       std::fflush(stdout);

@@ -10,51 +10,18 @@
 #include <tenon/optim.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
 
+#include "net.h"
 #include "page.h"
 
 using tn::Tensor;
 namespace nn = tn::nn;
 namespace optim = tn::optim;
-
-struct Net {
-  nn::Conv2d conv1, conv2, conv3, conv4;
-  nn::BatchNorm2d bn1, bn2, bn3, bn4;
-  nn::Linear fc1, fc2;
-
-  static Net make(nn::Keys keys) {
-    auto conv = [&](tn::i64 in, tn::i64 out) { return nn::conv2d(keys, in, out, 3, {.padding = 1, .bias = false}); };
-    return {.conv1 = conv(1, 32),
-            .conv2 = conv(32, 32),
-            .conv3 = conv(32, 64),
-            .conv4 = conv(64, 64),
-            .bn1 = nn::batch_norm2d(32),
-            .bn2 = nn::batch_norm2d(32),
-            .bn3 = nn::batch_norm2d(64),
-            .bn4 = nn::batch_norm2d(64),
-            .fc1 = nn::linear(keys, 64 * 7 * 7, 128),
-            .fc2 = nn::linear(keys, 128, 10)};
-  }
-  /// Pictures [batch, 1, 28, 28] -> logits [batch, 10]. `norm` is how a batch norm is called: training or not.
-  template <class Self, class Norm>
-  static Tensor forward(Self& net, Tensor x, Norm norm) {
-    x = relu(norm(net.bn1, net.conv1(x)));
-    x = max_pool2d(relu(norm(net.bn2, net.conv2(x))));
-    x = relu(norm(net.bn3, net.conv3(x)));
-    x = max_pool2d(relu(norm(net.bn4, net.conv4(x))));
-    return net.fc2(relu(net.fc1(flatten(x, 1))));
-  }
-  Tensor train(const Tensor& x) {
-    return forward(*this, x, [](nn::BatchNorm2d& norm, const Tensor& v) { return norm(v, true); });
-  }
-  Tensor operator()(const Tensor& x) const {
-    return forward(*this, x, [](const nn::BatchNorm2d& norm, const Tensor& v) { return norm(v); });
-  }
-};
 
 struct Pictures {
   Tensor images, labels;  // u8 [n, 28, 28], u8 [n]
@@ -84,10 +51,10 @@ double accuracy(const Pictures& set, Predict predict) {
   return right / static_cast<double>(n);
 }
 
-double train(Net& net, const Pictures& set, const Pictures& test, int epochs) {
+double train(Net& net, const Pictures& set, const Pictures& test, double epochs) {
   auto start = std::chrono::steady_clock::now();
   tn::data::Loader loader({set.images, set.labels}, tn::random::key(1), {.batch = 128, .drop_last = true});
-  tn::i64 per_epoch = loader.batches_per_epoch(), steps = per_epoch * epochs;
+  tn::i64 per_epoch = loader.batches_per_epoch(), steps = std::lround(static_cast<double>(per_epoch) * epochs);
   optim::OneCycleSchedule schedule{.peak = 0.005, .steps = steps};
   optim::Adam adam = optim::adam(net);
   auto step = tn::jit([](Net& n, optim::Adam& a, const Tensor& images, const Tensor& labels) {
@@ -140,7 +107,7 @@ int train_command(const std::string& data, const std::string& plugin, const std:
   Net net = Net::make(nn::Keys(0));
   std::cout << "training " << tn::parameter_count(net) << " parameters on " << set.images.size(0) << " pictures"
             << std::endl;
-  double train_seconds = train(net, set, test, quick ? std::atoi(quick) : 3);
+  double train_seconds = train(net, set, test, quick ? std::atof(quick) : 3);
   double accuracy_trained = accuracy(test, [&](const Tensor& x) { return net(x); });
 
   tn::save(out + "/model.safetensors", net);

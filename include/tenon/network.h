@@ -69,9 +69,11 @@ class NetworkTrace {
  public:
   explicit NetworkTrace(Location where);
   ~NetworkTrace();
+  /// After all of these,
   Tensor input(const NamedType& type);
-  Network close(const NamedTensors& weights, const std::vector<NamedType>& inputs, std::span<Tensor* const> results,
-                const std::vector<std::string>& outputs);
+  /// the model's tensors: each becomes a leaf, so that it stands in the graph itself and not what is computed of it.
+  void weight(const std::string& name, Tensor& tensor);
+  Network close(std::span<Tensor* const> results, const std::vector<std::string>& outputs);
 
  private:
   struct State;
@@ -86,11 +88,15 @@ Network trace_network(const Model& model, const std::vector<std::string>& output
   detail::NetworkTrace trace(Location::current());
   auto results = [&] {
     std::vector<Tensor> given{trace.input(inputs)...};
+    Model traced = model;
+    walk_named(traced, [&](const std::string& name, Tensor& t, bool) {
+      if (t.defined()) trace.weight(name, t);
+    });
     return [&]<size_t... I>(std::index_sequence<I...>) {
-      return model(given[I]...);
+      return std::as_const(traced)(given[I]...);
     }(std::index_sequence_for<Inputs...>());
   }();
-  return trace.close(named_tensors(model), {inputs...}, leaves(results), outputs);
+  return trace.close(leaves(results), outputs);
 }
 
 /// Reads an ONNX model (opsets 7 to 27). One Error names every problem: node, operator version, expected, found, fix.

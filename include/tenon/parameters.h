@@ -21,6 +21,11 @@ template <class T>
 struct Unmade {
   T value;
 };
+#ifdef __clang__
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wundefined-internal"
+#pragma clang diagnostic ignored "-Wundefined-var-template"
+#endif
 template <class T>
 extern const Unmade<T> unmade;  // never defined: only addresses of its members are named
 
@@ -36,10 +41,6 @@ constexpr std::string_view spelled() {
   return __PRETTY_FUNCTION__;
 }
 
-#ifdef __clang__
-#pragma clang diagnostic push
-#pragma clang diagnostic ignored "-Wundefined-var-template"
-#endif
 template <class T, size_t kIndex>
 constexpr auto member_address() {
   return MemberAddress{std::addressof(std::get<kIndex>(members(unmade<T>.value)))};
@@ -56,7 +57,7 @@ constexpr std::string_view member_name() {
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
   };
   std::string_view text = spelled<member_address<T, kIndex>()>();
-  size_t end = text.find('}');
+  size_t end = text.rfind('}');  // an anonymous namespace has braces too
   while (!is_word(text[end - 1])) --end;
   size_t begin = end;
   while (is_word(text[begin - 1])) --begin;

@@ -1,18 +1,21 @@
 // Clusters: which nodes share a kernel. Element-wise nodes of one shape that feed each other, reductions over its last
 // axes with what comes before and after them, and what follows a contraction element by element. Movements belong to
-// no cluster: whoever reads them computes them on the way.
+// no cluster: whoever reads them computes them on the way. So is a cheap value that another cluster reads too, when
+// what it is made of lies in memory anyway: computing it twice costs less than storing it.
 #pragma once
 #include <vector>
 
 #include "compile/group.h"
+#include "compile/unit_order.h"
 
 namespace tn {
 
 struct Cluster {
   Group::Kind kind = Group::Kind::map;
   Shape domain;         // of its elements
-  size_t row_axes = 0;  // rows: how many of the last axes the reductions go over
-  u32 anchor = 0;
+  RowAxes row_axes;     // of rows
+  u32 anchor = 0;       // the contraction or reduction it is about
+  u32 unit = 0;         // its place in the order of all that becomes a step
   bool sealed = false;  // nothing may join
   std::vector<u32> nodes;
 };
@@ -20,6 +23,8 @@ struct Cluster {
 class Clusters {
  public:
   Clusters(const Graph& g, const GraphIndex& index, bool fusing);
+  Clusters(const Clusters&) = delete;
+  Clusters& operator=(const Clusters&) = delete;
 
   static constexpr int kNone = -1;
   const std::vector<Cluster>& all() const { return clusters_; }
@@ -29,30 +34,62 @@ class Clusters {
   bool in_memory(u32 value) const { return in_memory_[value]; }
   /// The nodes a cluster's kernel computes, movements on the way included; and the values it stores.
   Group group(int cluster) const;
+  /// What a kernel that makes the node computes besides, because it lies nowhere.
+  void add_on_the_way(std::vector<bool>& computed, std::vector<u32> from) const;
   /// Takes the cluster apart: each of its nodes becomes a kernel of its own.
   void take_apart(int cluster);
   /// The value shall lie in memory.
   void need(u32 value);
 
  private:
+  /// A value a node reads, directly or through movements.
+  struct Read {
+    u32 value;
+    bool moved;
+  };
+  Cluster& at(int cluster) { return clusters_[static_cast<size_t>(cluster)]; }
+  const Cluster& at(int cluster) const { return clusters_[static_cast<size_t>(cluster)]; }
   bool is_movement(u32 node) const;
+  bool is_output(u32 value) const { return output_[value]; }
+  // Making clusters.
+  u32 new_unit(u32 node);
+  std::vector<u32> read_units(u32 unit) const;
+  std::vector<u32> read_units(std::span<const u32> nodes, u32 except) const;
+  void find_sources(u32 node);
+  std::vector<Read> reads(u32 node) const;
   int start(u32 node, Group::Kind kind, Shape domain);
   void add(u32 node);
   void join_element(u32 node);
   void join_reduction(u32 node);
   std::vector<int> candidates(u32 node) const;
-  bool fits(const Cluster& c, u32 node, u32 operand, bool moved) const;
-  bool reaches(u32 node, int cluster) const;
-  void merge(int into, int from);
+  bool fits(const Cluster& c, u32 node, const Read& read) const;
+  bool heads_for_rows(u32 value) const;
+  bool merge(int into, int from);
   void absorb_prologues();
-  void find_memory();
   std::vector<int> readers(u32 value) const;
+  // Memory.
+  void find_memory();
+  void note_readers(u32 node);
+  void recompute_cheap();
+  bool is_cheap(u32 value, std::vector<u32>& small) const;
+  bool reads_once(u32 node, u32 value) const;
 
   const Graph& g_;
   const GraphIndex& index_;
+  bool fusing_;
   std::vector<Cluster> clusters_;
   std::vector<int> cluster_of_;
-  std::vector<bool> in_memory_;
+  std::vector<bool> output_;
+  std::vector<std::vector<u32>> sources_;  // by movement: the values it moves
+  std::vector<bool> opaque_;               // movements of too many values: in memory
+  UnitOrder order_;
+  std::vector<u32> unit_of_;  // by node
+  std::vector<std::vector<u32>> unit_nodes_;
+  std::vector<u32> earlier_effect_;  // by node with an effect: the one before
+  u32 last_effect_ = kNobody;
+  static constexpr u32 kNobody = ~0u;
+
+  std::vector<bool> in_memory_, fixed_;  // by value; fixed: whoever reads it needs it in memory
   std::vector<u32> needed_;
   std::vector<std::vector<int>> reached_;  // by movement node: clusters that compute it on the way
 };

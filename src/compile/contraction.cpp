@@ -12,7 +12,6 @@
 
 namespace tn {
 
-using loops::ScalarOp;
 using loops::Val;
 
 static constexpr Dim kNoLimit = loops::Node::kNone;
@@ -127,7 +126,6 @@ class TiledContraction {
 
   std::optional<Lowered> run() {
     if (!inside() || !choose_roles()) return std::nullopt;
-    if (reads_computed(roles_.a)) throw Refusal{roles_.a};
     tile_ = contraction_tile(target_, view_.dtype, roles_.rows.extent, roles_.lanes.extent);
     panels_ = ceildiv(roles_.lanes.extent, tile_.lanes);
     row_tiles_ = ceildiv(roles_.rows.extent, tile_.rows);
@@ -264,19 +262,36 @@ class TiledContraction {
     return roles_.rows.extent - row;
   }
 
-  /// The change of b's offset from lane to lane; nothing where that is no Dim or b is computed.
-  std::optional<Dim> stride_of_b(Dim symbol, std::span<const Dim> out, std::span<const Dim> red) const {
+  /// The load that gives the tile, widened or not; nothing where it is computed.
+  static const loops::Node* plain_load(loops::Builder& b, Val v) {
+    const loops::Node* n = &b.node(v);
+    bool cast = n->kind == loops::Kind::map && n->op == loops::ScalarOp::cast;
+    if (cast) n = &b.node(b.kernel().operands(*n)[0]);
+    return n->kind == loops::Kind::load ? n : nullptr;
+  }
+
+  /// The change of b's offset along the lanes (no axis) or a reduction axis; nothing where b is computed.
+  std::optional<Dim> stride_of_b(std::optional<size_t> axis) const {
     KernelWriter w(g_, index_, group_.computed, "probe");
-    return coefficient(w.offset_of(roles_.b, index_of(true, out, red)), symbol);
+    loops::Builder& b = w.builder();
+    std::optional<Dim> stride;
+    Coords outer(roles_.outer.size(), Dim(0)), red(view_.red.size(), Dim(0));
+    b.parallel("p", roles_.lanes.extent, [&](Dim lane) {
+      if (axis) red[*axis] = loops::lane();
+      w.set_tile({1, 8, kNoLimit, axis ? view_.red_extents[*axis] : roles_.lanes.extent - lane});
+      Val v = w.at(roles_.b, index_of(true, result_at(outer, 0, axis ? lane : lane + loops::lane()), red));
+      if (const loops::Node* n = plain_load(b, v))
+        stride =
+            coefficient(loops::element_offset(w.kernel().buffers[static_cast<size_t>(n->buffer)], w.kernel().index(*n)),
+                        loops::lane());
+    });
+    return stride;
   }
 
   /// b is read from where it lies when its lanes are neighbours and few rows would pay for packing.
   bool reads_in_place() const {
-    if (reads_computed(roles_.b)) return false;
     if (g_.type(roles_.b).dtype() != view_.dtype) return false;
-    Coords out = result_at(Coords(roles_.outer.size(), Dim(0)), 0, loops::lane());
-    Coords red(view_.red.size(), Dim(0));
-    if (stride_of_b(loops::lane(), out, red) != Dim(1)) return false;
+    if (stride_of_b(std::nullopt) != Dim(1)) return false;
     Dim rows = roles_.rows.extent;
     int most = target_.vector_bits == 512 ? 256 : tile_.rows;
     return rows.is_constant() && rows.value() <= most && provably_divisible(roles_.lanes.extent, tile_.lanes);
@@ -320,12 +335,7 @@ class TiledContraction {
 
   /// Whether b's memory runs along reduction axis `axis` and not along the lanes: then blocks are transposed.
   bool turns(size_t axis) const {
-    Coords out = result_at(Coords(roles_.outer.size(), Dim(0)), 0, loops::lane());
-    Coords red(view_.red.size(), Dim(0));
-    if (stride_of_b(loops::lane(), out, red) == Dim(1)) return false;
-    Dim k = view_.red[axis];
-    red[axis] = k;
-    return stride_of_b(k, out, red) == Dim(1) && tile_.lanes % 8 == 0;
+    return stride_of_b(std::nullopt) != Dim(1) && stride_of_b(axis) == Dim(1) && tile_.lanes % 8 == 0;
   }
 
   void pack_nest(KernelWriter& w, const Place& place, Coords& red, Dim chunk, bool chunked, bool turned) {
@@ -434,6 +444,7 @@ class TiledContraction {
     if (axis == view_.red.size()) {
       w.set_tile(context);
       Val x = w.at(roles_.a, index_of(false, out, red)), y;
+      if (reads_computed(roles_.a) && !plain_load(w.builder(), x)) throw Refusal{roles_.a};
       if (packed_) {
         Dim from = offset + flat_depth(red) * Dim(tile_.lanes) + loops::lane();
         y = w.builder().load(panel_, {&from, 1}, 1, tile_.lanes);

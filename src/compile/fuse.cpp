@@ -32,6 +32,7 @@ class Fuser {
   }
 
  private:
+  static constexpr size_t kMostNamed = 12;
   struct Planned {
     Step step;
     u32 place;  // its last node
@@ -50,6 +51,7 @@ class Fuser {
       p.place = *std::max_element(nodes.begin(), nodes.end());
       try {
         p.step = {Step::Kind::kernel, 0, lower_group(g_, index_, group, target_)};
+        p.step.lowered.label = label(group, nodes);
       } catch (const Refusal& r) {
         u32 producer = index_.producer[r.value];
         if (clusters_.of(producer) == static_cast<int>(c))
@@ -63,6 +65,19 @@ class Fuser {
       planned_.push_back(std::move(p));
     }
     return true;
+  }
+
+  /// "rows: max sub exp sum div -> f32[8, 10]"
+  std::string label(const Group& group, std::span<const u32> nodes) const {
+    static constexpr const char* kKinds[] = {"map", "rows", "columns", "contraction", "attention", "prefix", "arg"};
+    std::string text = kKinds[static_cast<size_t>(group.kind)];
+    text += ":";
+    for (size_t i = 0; i < nodes.size() && i < kMostNamed; ++i)
+      text += " " + std::string(g_.nodes()[nodes[i]].op->name);
+    if (nodes.size() > kMostNamed) text += " and " + std::to_string(nodes.size() - kMostNamed) + " more";
+    for (size_t i = 0; i < group.outputs.size() && i < kMostNamed; ++i)
+      text += (i ? ", " : " -> ") + to_string(g_.type(group.outputs[i]));
+    return text;
   }
 
   /// Movements that lie in memory, aliases, and what is no kernel.
@@ -80,10 +95,13 @@ class Fuser {
     } else if (node.op->lower.as<Movement>()) {
       if (!clusters_.in_memory(node.first_result)) return;
       Group group;
-      group.computed = on_the_way(n);
+      group.computed.assign(g_.nodes().size(), false);
+      group.computed[n] = true;
+      clusters_.add_on_the_way(group.computed, {n});
       group.outputs = {node.first_result};
       group.anchor = n;
       p.step = {Step::Kind::kernel, n, lower_group(g_, index_, group, target_)};
+      p.step.lowered.label = label(group, {&n, 1});
       for (const auto& a : p.step.lowered.arguments)
         if (!a.temp && !a.written) p.reads.push_back(a.value);
     } else {
@@ -92,24 +110,6 @@ class Fuser {
       p.ordered = node.effectful;
     }
     planned_.push_back(std::move(p));
-  }
-
-  std::vector<bool> on_the_way(u32 n) const {
-    std::vector<bool> computed(g_.nodes().size());
-    computed[n] = true;
-    std::vector<u32> open{n};
-    while (!open.empty()) {
-      u32 at = open.back();
-      open.pop_back();
-      for (u32 v : g_.operands(g_.nodes()[at])) {
-        u32 p = index_.producer[v];
-        if (p == GraphIndex::kInput || computed[p] || clusters_.in_memory(v) || !g_.nodes()[p].op->lower.as<Movement>())
-          continue;
-        computed[p] = true;
-        open.push_back(p);
-      }
-    }
-    return computed;
   }
 
   std::optional<std::vector<Step>> ordered() {
@@ -157,8 +157,8 @@ class Fuser {
 
 }  // namespace
 
-std::vector<Step> fuse(const Graph& g, const Target& target) {
-  if (target.fusing)
+std::vector<Step> fuse(const Graph& g, const Target& target, bool fusing) {
+  if (fusing)
     if (auto steps = Fuser(g, target, true).run()) return std::move(*steps);
   auto steps = Fuser(g, target, false).run();
   if (!steps) internal("the steps of a graph depend on each other in a circle");

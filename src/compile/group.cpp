@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "compile/attention.h"
+
 namespace tn {
 
 using loops::ScalarOp;
@@ -14,6 +16,7 @@ Lowered lower_group(const Graph& g, const GraphIndex& index, const Group& group,
     case Group::Kind::rows: return lower_rows(g, index, group, target);
     case Group::Kind::columns: return lower_columns(g, index, group, target);
     case Group::Kind::contraction: return lower_contraction(g, index, group, target);
+    case Group::Kind::attention: return lower_attention(g, index, group, target);
     case Group::Kind::prefix: return lower_prefix(g, index, group, target);
     case Group::Kind::arg: return lower_arg(g, index, group, target);
   }
@@ -21,6 +24,17 @@ Lowered lower_group(const Graph& g, const GraphIndex& index, const Group& group,
 }
 
 // ---------------------------------------------------------------- index spaces
+
+RowAxes row_axes(std::span<const i64> axes, size_t rank) {
+  RowAxes a;
+  while (a.trail < axes.size() && axes[axes.size() - 1 - a.trail] == static_cast<i64>(rank - 1 - a.trail)) ++a.trail;
+  a.lead = axes.size() - a.trail;
+  return a;
+}
+
+std::span<const Dim> kept_extents(std::span<const Dim> shape, RowAxes a) {
+  return shape.subspan(a.lead, shape.size() - a.lead - a.trail);
+}
 
 Coords coordinates(Dim flat, std::span<const Dim> extents) {
   Coords coords(extents.size(), Dim(0));

@@ -6,10 +6,13 @@
 // and a read in between never change bits:
 //   rows     element k of the reduced axes goes to lane k mod 64, in order; lanes fold by halving. More than 16,384
 //            elements: chunks of that many, their results reduced as a row again.
+//   planes   leading and trailing axes around kept ones: each leading index is a row, 16 of them share accumulators;
+//            the results of the chunks are reduced as a row.
 //   columns  chunks of 64 rows, each summed from its first to its last; then the chunks in order.
 //   contraction  one fma chain for each result, reduction symbols as nested loops in the order the op gives them.
 #pragma once
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "compile/kernel_writer.h"
@@ -17,7 +20,7 @@
 namespace tn {
 
 struct Group {
-  enum class Kind : u8 { map, rows, columns, contraction, prefix, arg };
+  enum class Kind : u8 { map, rows, columns, contraction, attention, prefix, arg };
   Kind kind = Kind::map;
   std::vector<bool> computed;  // by node of the graph
   std::vector<u32> outputs;    // values stored
@@ -25,6 +28,7 @@ struct Group {
 };
 
 struct Lowered {
+  std::string label;  // family, ops and results, for people
   loops::Kernel kernel;
   std::vector<KernelWriter::Argument> arguments;
 };
@@ -32,7 +36,16 @@ struct Lowered {
 /// Throws Refusal when a value has to lie in memory first.
 Lowered lower_group(const Graph& g, const GraphIndex& index, const Group& group, const Target& target);
 
-inline constexpr i64 kRowLanes = 64, kRowChunk = 16384, kColumnChunk = 64;
+inline constexpr i64 kRowLanes = 64, kRowChunk = 16384, kPlaneChunk = 16, kColumnChunk = 64;
+
+/// How a reduction of rows walks its operand: leading and trailing axes are reduced, those between them kept.
+struct RowAxes {
+  size_t lead = 0, trail = 0;  // none trailing: not rows but columns
+  bool operator==(const RowAxes&) const = default;
+};
+RowAxes row_axes(std::span<const i64> axes, size_t rank);
+/// The kept extents of a shape walked so.
+std::span<const Dim> kept_extents(std::span<const Dim> shape, RowAxes a);
 
 // ---------------------------------------------------------------- shared by the families
 

@@ -1,6 +1,7 @@
 #include "compile/kernel_writer.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "ir/dim_node.h"
 #include "ir/op_def.h"
@@ -224,7 +225,25 @@ Val KernelWriter::widened(Val v, int rows, int lanes) {
   return b_.select(always, v, v);
 }
 
+/// Quotients that are 0 under the bounds of this place, as the coordinates of joined axes leave them.
+Dim KernelWriter::simplified(Dim d) {
+  std::vector<std::pair<Dim, Dim>> zeros;
+  std::function<void(Dim)> visit = [&](Dim x) {
+    if (x.is_constant() || x.is_symbol()) return;
+    const DimNode* n = x.node();
+    for (const DimNode::Term& t : n->terms)
+      for (const DimNode* atom : t.atoms) visit(Dim(atom));
+    if (n->kind == DimNode::Kind::polynomial) return;
+    visit(n->a);
+    visit(n->b);
+    if (n->kind == DimNode::Kind::floordiv && proved(n->a) && proved(n->b - Dim(1) - n->a)) zeros.emplace_back(x, 0);
+  };
+  visit(d);
+  return zeros.empty() ? d : substitute(d, zeros);
+}
+
 Val KernelWriter::load(int buffer, Dim offset) {
+  if (!affine(offset, loops::row()) || !affine(offset, loops::lane())) offset = simplified(offset);
   note({&offset, 1});
   bool has_row = holds_row(offset), has_lane = holds_lane(offset);
   int rows = has_row ? tile_.rows : 1, lanes = has_lane ? tile_.lanes : 1;

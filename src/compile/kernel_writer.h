@@ -18,7 +18,7 @@ namespace tn {
 struct Target {
   int map_lanes = 64;
   bool compiled = false;
-  bool fusing = true;
+  u32 passes_off = 0;     // bit i: the i-th of compiler_passes() is left out
   int vector_bits = 512;  // decides register tiles, never results
 };
 
@@ -107,6 +107,7 @@ class KernelWriter {
     loops::Val loop;  // innermost loop around it; -1 = none
   };
   loops::Val number_tile(Dim d);
+  Dim simplified(Dim d);
   static Key key_of(u32 value, std::span<const Dim> coords, const TileContext& tile);
   std::optional<Memo> find(const Key& key);
   void note(std::span<const Dim> dims);

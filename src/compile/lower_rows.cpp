@@ -1,5 +1,6 @@
-// Rows: passes over the trailing axes of one shape. Each pass makes the reductions that need nothing but earlier
-// passes; after them come values of the outer axes, then a pass over the elements.
+// Rows: passes over the trailing axes of one shape, and over leading axes too where the reductions go over them
+// (planes: the statistics of a channel). Each pass makes the reductions that need nothing but earlier passes; after
+// them come values of the kept axes, then a pass over the elements.
 #include <algorithm>
 
 #include "compile/group.h"
@@ -20,13 +21,18 @@ struct Row {
 class RowsLowering {
  public:
   RowsLowering(const Graph& g, const GraphIndex& index, const Group& group, const Target& target)
-      : g_(g), index_(index), group_(group), target_(target), w_(g, index, group.computed, "rows") {
+      : g_(g), group_(group), target_(target), w_(g, index, group.computed, "rows") {
     const Node& anchor = g.nodes()[group.anchor];
     shape_ = g.type(g.operands(anchor)[0]).shape();
-    outer_rank_ = static_cast<size_t>(shape_.size()) - anchor.attrs.get<std::vector<i64>>("axes").size();
-    outer_ = product(shape_.first(outer_rank_));
-    length_ = product(shape_.subspan(outer_rank_));
-    one_chunk_ = length_.is_constant() && length_.value() <= kRowChunk;
+    axes_ = row_axes(anchor.attrs.get<std::vector<i64>>("axes"), shape_.size());
+    kept_ = kept_extents(shape_, axes_);
+    outer_ = product(kept_);
+    length_ = product(shape_.last(axes_.trail));
+    lead_ = product(shape_.first(axes_.lead));
+    Dim whole = axes_.lead > 0 ? lead_ : length_;
+    chunk_ = axes_.lead > 0 ? kPlaneChunk : kRowChunk;
+    one_chunk_ = whole.is_constant() && whole.value() <= chunk_;
+    chunks_ = ceildiv(whole, chunk_);
     find_rows();
   }
 
@@ -65,12 +71,13 @@ class RowsLowering {
   /// Whether the value has an element for each element of the rows (and not one for each row).
   bool is_element_shaped(u32 v) const {
     auto shape = g_.type(v).shape();
-    return length_ != Dim(1) && std::equal(shape.begin(), shape.end(), shape_.begin(), shape_.end());
+    return lead_ * length_ != Dim(1) && std::equal(shape.begin(), shape.end(), shape_.begin(), shape_.end());
   }
 
-  Coords element(std::span<const Dim> outer, Dim k) const {
-    Coords at(outer.begin(), outer.end());
-    Coords inner = coordinates(k, shape_.subspan(outer_rank_));
+  Coords element(std::span<const Dim> outer, Dim lead, Dim k) const {
+    Coords at = coordinates(lead, shape_.first(axes_.lead));
+    at.insert(at.end(), outer.begin(), outer.end());
+    Coords inner = coordinates(k, shape_.last(axes_.trail));
     at.insert(at.end(), inner.begin(), inner.end());
     return at;
   }
@@ -79,13 +86,12 @@ class RowsLowering {
     return r.combine.neutral(w_.builder(), compute_dtype(g_.type(r.operand).dtype()), 1, lanes);
   }
 
-  /// Accumulators of these rows over elements [first, first + extent), one number each.
-  std::vector<Val> accumulate(std::span<const Row> rows, std::span<const Dim> outer, Dim first, Dim extent) {
-    std::vector<Val> start;
-    for (const Row& r : rows) start.push_back(neutral(r, kRowLanes));
-    std::vector<Val> acc = blocks(w_, extent, kRowLanes, start, [&](Dim base, std::span<const Val> carries) {
+  /// The accumulators after elements [first, first + extent) of one leading index.
+  std::vector<Val> walk(std::span<const Row> rows, std::span<const Dim> outer, Dim lead, Dim first, Dim extent,
+                        std::span<const Val> start) {
+    return blocks(w_, extent, kRowLanes, start, [&](Dim base, std::span<const Val> carries) {
       std::vector<Val> next;
-      Coords at = element(outer, first + base + loops::lane());
+      Coords at = element(outer, lead, first + base + loops::lane());
       for (size_t i = 0; i < rows.size(); ++i) {
         Val x = w_.at(rows[i].operand, at);
         Val joined = rows[i].combine.join(w_.builder(), carries[i], x);
@@ -93,6 +99,20 @@ class RowsLowering {
       }
       return next;
     });
+  }
+
+  /// These rows over chunk c, one number each.
+  std::vector<Val> accumulate(std::span<const Row> rows, std::span<const Dim> outer, Dim c) {
+    std::vector<Val> acc;
+    for (const Row& r : rows) acc.push_back(neutral(r, kRowLanes));
+    Dim first = c * Dim(chunk_);
+    if (axes_.lead == 0) {
+      acc = walk(rows, outer, 0, first, one_chunk_ ? length_ : min(length_ - first, chunk_), acc);
+    } else {
+      acc = w_.builder().loop(
+          "l", one_chunk_ ? lead_ : min(lead_ - first, chunk_), acc,
+          [&](Dim l, std::span<const Val> carries) { return walk(rows, outer, first + l, 0, length_, carries); });
+    }
     std::vector<Val> folded;
     for (size_t i = 0; i < rows.size(); ++i) folded.push_back(rows[i].combine.fold(w_.builder(), acc[i]));
     return folded;
@@ -135,8 +155,13 @@ class RowsLowering {
 
   void store_elements(std::span<const Dim> outer) {
     if (full_outputs_.empty()) return;
+    if (lead_ == Dim(1)) return store_row(outer, 0);
+    w_.builder().serial("l", lead_, [&](Dim l) { store_row(outer, l); });
+  }
+
+  void store_row(std::span<const Dim> outer, Dim lead) {
     blocks(w_, length_, target_.map_lanes, {}, [&](Dim base, std::span<const Val>) {
-      Coords at = element(outer, base + loops::lane());
+      Coords at = element(outer, lead, base + loops::lane());
       for (u32 v : full_outputs_) {
         Val x = w_.at(v, at);
         w_.store(v, at, x);
@@ -147,11 +172,11 @@ class RowsLowering {
 
   void run_together() {
     w_.builder().parallel("p", outer_, [&](Dim p) {
-      Coords outer = coordinates(p, shape_.first(outer_rank_));
+      Coords outer = coordinates(p, kept_);
       for (int level = 0; level < levels_; ++level) {
         std::vector<Row> rows = rows_of(level);
         if (one_chunk_)
-          finish_rows(rows, outer, accumulate(rows, outer, 0, length_));
+          finish_rows(rows, outer, accumulate(rows, outer, 0));
         else
           finish_rows(rows, outer, accumulate_chunks(rows, outer));
       }
@@ -161,51 +186,47 @@ class RowsLowering {
   }
 
   std::vector<Val> accumulate_chunks(std::span<const Row> rows, std::span<const Dim> outer) {
-    Dim chunks = ceildiv(length_, kRowChunk);
     std::vector<int> partials;
     for (const Row& r : rows)
-      partials.push_back(w_.builder().alloc("part", compute_dtype(g_.type(r.operand).dtype()), {chunks}));
-    w_.builder().serial("c", chunks, [&](Dim c) {
-      Dim first = c * Dim(kRowChunk);
-      std::vector<Val> part = accumulate(rows, outer, first, min(length_ - first, kRowChunk));
+      partials.push_back(w_.builder().alloc("part", compute_dtype(g_.type(r.operand).dtype()), {chunks_}));
+    w_.builder().serial("c", chunks_, [&](Dim c) {
+      std::vector<Val> part = accumulate(rows, outer, c);
       for (size_t i = 0; i < rows.size(); ++i) w_.builder().store(partials[i], {&c, 1}, part[i]);
     });
     std::vector<Val> whole;
-    for (size_t i = 0; i < rows.size(); ++i) whole.push_back(reduce_buffer(rows[i], partials[i], 0, chunks));
+    for (size_t i = 0; i < rows.size(); ++i) whole.push_back(reduce_buffer(rows[i], partials[i], 0, chunks_));
     return whole;
   }
 
   /// Long rows without a pass after them: chunks are the parallel index, a second phase reduces their results.
   void run_split() {
-    Dim chunks = ceildiv(length_, kRowChunk);
     std::vector<int> partials;
     for (const Row& r : rows_)
-      partials.push_back(w_.temp("part", compute_dtype(g_.type(r.operand).dtype()), {outer_, chunks}));
-    w_.builder().parallel("p", outer_ * chunks, [&](Dim p) {
-      Dim row = outer_ == Dim(1) ? Dim(0) : floordiv(p, chunks);
-      Dim first = (p - row * chunks) * Dim(kRowChunk);
-      Coords outer = coordinates(row, shape_.first(outer_rank_));
-      std::vector<Val> part = accumulate(rows_, outer, first, min(length_ - first, kRowChunk));
+      partials.push_back(w_.temp("part", compute_dtype(g_.type(r.operand).dtype()), {outer_, chunks_}));
+    w_.builder().parallel("p", outer_ * chunks_, [&](Dim p) {
+      Dim row = outer_ == Dim(1) ? Dim(0) : floordiv(p, chunks_);
+      Coords outer = coordinates(row, kept_);
+      std::vector<Val> part = accumulate(rows_, outer, p - row * chunks_);
       for (size_t i = 0; i < rows_.size(); ++i) w_.builder().store(partials[i], {&p, 1}, part[i]);
     });
     w_.builder().parallel("o", outer_, [&](Dim row) {
-      Coords outer = coordinates(row, shape_.first(outer_rank_));
+      Coords outer = coordinates(row, kept_);
       std::vector<Val> whole;
       for (size_t i = 0; i < rows_.size(); ++i)
-        whole.push_back(reduce_buffer(rows_[i], partials[i], row * chunks, chunks));
+        whole.push_back(reduce_buffer(rows_[i], partials[i], row * chunks_, chunks_));
       finish_rows(rows_, outer, whole);
       store_outer(outer, row);
     });
   }
 
   const Graph& g_;
-  const GraphIndex& index_;
   const Group& group_;
   const Target& target_;
   KernelWriter w_;
-  std::span<const Dim> shape_;
-  size_t outer_rank_;
-  Dim outer_, length_;
+  std::span<const Dim> shape_, kept_;
+  RowAxes axes_;
+  Dim outer_, length_, lead_, chunks_;  // kept elements; trailing and leading ones of each; pieces of a reduction
+  i64 chunk_;
   bool one_chunk_;
   std::vector<Row> rows_;
   int levels_ = 0;

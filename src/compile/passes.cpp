@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compile/attention.h"
 #include "op/emit.h"
 
 namespace tn {
@@ -36,7 +37,8 @@ static Values inline_expanded(Builder& b, const Graph& g, ValueSpan inputs) {
   for (const Node& n : g.nodes()) {
     b.where = n.where;
     Values x = operands_of(g, n, env), results;
-    if (const auto* rule = n.op->lower.as<Expand>()) {
+    const auto* rule = n.op->lower.as<Expand>();
+    if (rule && !has_template(n)) {
       std::vector<Type> types;
       for (const Value& v : x) types.push_back(v.type());
       GraphPtr body = make_graph(types, [&](Builder& inner, ValueSpan v) {
@@ -62,6 +64,19 @@ GraphPtr expand_composites(const GraphPtr& g) {
 
 // ---------------------------------------------------------------- reductions
 
+/// Trailing axes shorter than this would leave most of a block of lanes idle.
+static constexpr i64 kFewestLanes = 16;
+
+/// Leading and trailing axes around kept ones: a kernel takes both in one sweep (see lower_rows.cpp).
+static bool is_planes(std::span<const Dim> shape, std::span<const i64> axes) {
+  size_t lead = 0, trail = 0, rank = shape.size();
+  while (lead < axes.size() && axes[lead] == static_cast<i64>(lead)) ++lead;
+  while (trail < axes.size() && axes[axes.size() - 1 - trail] == static_cast<i64>(rank - 1 - trail)) ++trail;
+  if (lead == 0 || trail == 0 || lead + trail != axes.size()) return false;
+  Dim lanes = product(shape.last(trail));
+  return !lanes.is_constant() || lanes.value() >= kFewestLanes;
+}
+
 static Value split_reduction(Builder& b, const Node& n, Value x) {
   DType dtype = x.dtype();
   std::vector<bool> reduced(static_cast<size_t>(x.rank()));
@@ -78,6 +93,10 @@ static Value split_reduction(Builder& b, const Node& n, Value x) {
   x = reshape(x, squeezed);
   bool narrow = dtype == DType::f16 || dtype == DType::bf16;
   if (narrow) x = cast(x, DType::f32);
+  if (is_planes(squeezed, axes)) {
+    x = b.emit1(*n.op, {x}, n.attrs.with("axes", axes));
+    axes.clear();
+  }
   while (!axes.empty()) {
     size_t first = axes.size() - 1;
     while (first > 0 && axes[first - 1] == axes[first] - 1) --first;

@@ -14,7 +14,8 @@ GraphPtr rewrite_graph(const Graph& g, const NodeRewrite& rewrite);
 
 /// Calls inlined, composites expanded until only ops with kernels are left.
 GraphPtr expand_composites(const GraphPtr& g);
-/// Every reduction goes over neighbouring axes, none of extent 1: rows (the last axes) before columns.
+/// Every reduction goes over one run of axes, none of extent 1 (rows, the last axes, before columns), or over the
+/// leading and the last ones around what is kept.
 GraphPtr split_reductions(const GraphPtr& g);
 
 }  // namespace tn

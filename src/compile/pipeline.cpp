@@ -1,16 +1,97 @@
 #include "compile/pipeline.h"
 
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+
 #include "compile/passes.h"
+#include "tenon/error.h"
 #include "transform/lanes.h"
 
 namespace tn {
 
+namespace {
+
+constexpr PassInfo kPasses[] = {
+    {"expand", "composites become simpler ops, calls their bodies", false},
+    {"lanes", "choices by lane become mapped branches and a select", false},
+    {"expand_lanes", "what the lanes brought in is expanded", false},
+    {"reductions", "every reduction goes over axes that one kernel can sweep", false},
+    {"fuse", "nodes that feed each other share a kernel; without it each has its own", true},
+};
+
+using GraphPass = GraphPtr (*)(const GraphPtr&);
+/// The passes from graph to graph, in the order of kPasses; fuse, which makes the steps, comes after them.
+constexpr GraphPass kGraphPasses[] = {expand_composites, lower_lanes, expand_composites, split_reductions};
+static_assert(std::size(kGraphPasses) + 1 == std::size(kPasses));
+constexpr size_t kFuse = std::size(kGraphPasses);
+
+/// Whether a list with commas holds the name, or is `all`.
+bool lists(const char* list, std::string_view pass) {
+  std::string_view rest = list ? list : "";
+  while (!rest.empty()) {
+    std::string_view name = rest.substr(0, rest.find(','));
+    if (name == pass || name == "all") return true;
+    rest.remove_prefix(std::min(rest.size(), name.size() + 1));
+  }
+  return false;
+}
+
+bool dumped(std::string_view pass) {
+  static const char* value = std::getenv("TENON_DUMP");
+  return lists(value, pass);
+}
+
+bool is_off(const Target& target, size_t pass) {
+  static const char* value = std::getenv("TENON_SKIP");
+  return (target.passes_off >> pass & 1) || (kPasses[pass].optional && lists(value, kPasses[pass].name));
+}
+
+void dump(std::string_view pass, const std::string& text) {
+  std::fprintf(stderr, "# after %.*s\n%s\n", static_cast<int>(pass.size()), pass.data(), text.c_str());
+}
+
+std::string text_of(const std::vector<Step>& steps) {
+  std::string text;
+  for (const Step& s : steps)
+    if (s.kind == Step::Kind::kernel) text += "# " + s.lowered.label + "\n" + loops::to_string(s.lowered.kernel);
+  return text;
+}
+
+}  // namespace
+
+std::span<const PassInfo> compiler_passes() { return kPasses; }
+
+Target without_pass(Target target, std::string_view name) {
+  std::string known;
+  for (size_t i = 0; i < std::size(kPasses); ++i) {
+    if (!kPasses[i].optional) continue;
+    known += (known.empty() ? "" : ", ") + std::string(kPasses[i].name);
+    if (kPasses[i].name != name) continue;
+    target.passes_off |= 1u << i;
+    return target;
+  }
+  fail("build", "expected a pass that can be switched off (" + known + "), got '" + std::string(name) + "'");
+}
+
 Compilation compile_graph(const GraphPtr& g, const Target& target) {
-  GraphPtr now = expand_composites(g);
-  now = lower_lanes(now);
-  now = expand_composites(now);
-  now = split_reductions(now);
-  return {now, fuse(*now, target)};
+  using Clock = std::chrono::steady_clock;
+  Compilation c{g, {}, {}};
+  auto start = Clock::now();
+  auto done = [&] {
+    auto now = Clock::now();
+    c.seconds.push_back(std::chrono::duration<double>(now - start).count());
+    start = now;
+  };
+  for (size_t i = 0; i < kFuse; ++i) {
+    if (!is_off(target, i)) c.graph = kGraphPasses[i](c.graph);
+    done();
+    if (dumped(kPasses[i].name)) dump(kPasses[i].name, to_string(*c.graph));
+  }
+  c.steps = fuse(*c.graph, target, !is_off(target, kFuse));
+  done();
+  if (dumped(kPasses[kFuse].name)) dump(kPasses[kFuse].name, text_of(c.steps));
+  return c;
 }
 
 }  // namespace tn

@@ -1,6 +1,8 @@
 // From a graph to steps: the list of passes, and what the run time makes plans of.
 #pragma once
 #include <memory>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "compile/group.h"
@@ -19,15 +21,25 @@ struct Step {
   Lowered lowered;
 };
 
+/// A pass of the compiler, in the order in which they run.
+struct PassInfo {
+  std::string_view name, what;
+  bool optional;  // may be switched off
+};
+std::span<const PassInfo> compiler_passes();
+/// The target without that pass; an Error lists the optional ones when the name is none of them.
+Target without_pass(Target target, std::string_view name);
+
 struct Compilation {
   GraphPtr graph;
   std::vector<Step> steps;
+  std::vector<double> seconds;  // of each pass
 };
 
-/// Runs all passes.
+/// Runs all passes. TENON_DUMP names passes (or `all`) whose results are printed.
 Compilation compile_graph(const GraphPtr& g, const Target& target);
 
-/// Cuts a graph, after the passes on graphs, into steps.
-std::vector<Step> fuse(const Graph& g, const Target& target);
+/// Cuts a graph, after the passes on graphs, into steps; without `fusing` each node is a kernel of its own.
+std::vector<Step> fuse(const Graph& g, const Target& target, bool fusing);
 
 }  // namespace tn

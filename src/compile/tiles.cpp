@@ -48,6 +48,24 @@ ContractionTile contraction_tile(const Target& target, DType dtype, Dim rows, Di
   return {balanced(rows, t.rows), std::max(1, t.lanes / words(dtype))};
 }
 
+ContractionTile gradient_tile(const Target& target, DType dtype, Dim features) {
+  constexpr ContractionTile kGradientWide[] = {{13, 32}, {14, 16}};
+  constexpr ContractionTile kGradientNarrow[] = {{6, 16}, {8, 8}};
+  bool wide = target.vector_bits == 512;
+  std::span<const ContractionTile> tiles = wide ? std::span<const ContractionTile>(kGradientWide) : kGradientNarrow;
+  ContractionTile t = least_waste(tiles, features, words(dtype));
+  return {t.rows, std::max(1, t.lanes / words(dtype))};
+}
+
+ContractionTile attention_tile(const Target& target, DType dtype, Dim lanes) {
+  constexpr ContractionTile kAttentionWide[] = {{8, 32}, {8, 48}, {8, 16}};
+  constexpr ContractionTile kAttentionNarrow[] = {{6, 16}, {6, 8}};
+  bool wide = target.vector_bits == 512;
+  std::span<const ContractionTile> tiles = wide ? std::span<const ContractionTile>(kAttentionWide) : kAttentionNarrow;
+  ContractionTile t = least_waste(tiles, lanes, words(dtype));
+  return {t.rows, std::max(1, t.lanes / words(dtype))};
+}
+
 ContractionTile window_tile(const Target& target, DType dtype, Dim pixels, Dim channels) {
   bool wide = target.vector_bits == 512;
   constexpr ContractionTile kWindowWide[] = {{14, 32}, {14, 16}};

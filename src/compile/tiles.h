@@ -12,6 +12,12 @@ struct ContractionTile {
 /// broadcast fit the registers; lanes are a power of two, or 24 or 48.
 ContractionTile contraction_tile(const Target& target, DType dtype, Dim rows, Dim lanes);
 
+/// A tile of channels x features of the gradient of a convolution's weights.
+ContractionTile gradient_tile(const Target& target, DType dtype, Dim features);
+
+/// A tile of a block of queries x `lanes` keys or features.
+ContractionTile attention_tile(const Target& target, DType dtype, Dim lanes);
+
 /// A tile of pixels x channels of a convolution whose rows are `pixels` wide.
 ContractionTile window_tile(const Target& target, DType dtype, Dim pixels, Dim channels);
 

@@ -18,19 +18,19 @@ static constexpr Dim kNoLimit = loops::Node::kNone;
 
 std::optional<WindowView> WindowView::of(const ContractionView& v) {
   const Attrs& a = v.node.attrs;
-  if (v.node.op->name != "conv" || v.out.size() != 4 || a.get<i64>("groups") != 1) return std::nullopt;
+  if (v.node.op->name != "conv" || v.out.size() != 4) return std::nullopt;
   WindowView w;
   for (size_t i = 0; i < 2; ++i) {
     if (a.get<std::vector<i64>>("lhs_dilation")[i] != 1) return std::nullopt;
     w.step[i] = a.get<std::vector<i64>>("strides")[i];
     w.low[i] = a.get<std::vector<i64>>("padding_low")[i];
     w.dilation[i] = a.get<std::vector<i64>>("rhs_dilation")[i];
-    if (w.low[i] < 0 || a.get<std::vector<i64>>("padding_high")[i] < 0) return std::nullopt;
+    if (w.low[i] < 0) return std::nullopt;
     w.image[i] = v.types[0].shape()[i + 2];
     w.taps[i] = v.types[1].shape()[i + 2];
     w.result[i] = v.out_extents[i + 2];
   }
-  w.pictures = v.types[0].shape()[0], w.channels = v.types[0].shape()[1];
+  w.pictures = v.types[0].shape()[0], w.channels = v.types[1].shape()[1];
   w.features = v.types[1].shape()[0];
   return w;
 }
@@ -55,7 +55,7 @@ PaddedCopy::PaddedCopy(KernelWriter& w, const WindowView& view, u32 value, DType
   buffer_ = w.builder().alloc("image", dtype, {view.channels * plane_ + Dim(kSlack)});
 }
 
-void PaddedCopy::fill(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim first_row) const {
+void PaddedCopy::clear(KernelWriter& w) const {
   loops::Builder& b = w.builder();
   Dim total = view_.channels * plane_ + Dim(kSlack);
   b.serial("z", floordiv(total, 16), [&](Dim z) {
@@ -63,6 +63,12 @@ void PaddedCopy::fill(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)
     Dim to = z * Dim(16) + loops::lane();
     b.store(buffer_, {&to, 1}, zero);
   });
+}
+
+void PaddedCopy::fill(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim first_row,
+                      bool cleared) const {
+  loops::Builder& b = w.builder();
+  if (cleared) clear(w);
   // Rows of the copy that lie in the picture; padding is not negative, so columns always do.
   Dim top = max(Dim(view_.low[0]) - first_row, 0);
   Dim bottom = min(rows_, view_.image[0] + Dim(view_.low[0]) - first_row);
@@ -171,7 +177,7 @@ class WindowContraction {
       Dim picture = row_blocks_ == Dim(1) ? p : floordiv(p, row_blocks_);
       Dim first = row_blocks_ == Dim(1) ? Dim(0) : (p - picture * row_blocks_) * rows_;
       PaddedCopy copy(w, view_, v_.a, v_.dtype, view_.span(0, rows_));
-      copy.fill(w, [&](Dim c, Dim y, Dim x) { return Coords{picture, c, y, x}; }, first * Dim(view_.step[0]));
+      copy.fill(w, [&](Dim c, Dim y, Dim x) { return Coords{picture, c, y, x}; }, first * Dim(view_.step[0]), true);
       Dim rows = provably_divisible(view_.result[0], rows_.value()) || row_blocks_ == Dim(1)
                      ? (row_blocks_ == Dim(1) ? view_.result[0] : rows_)
                      : min(view_.result[0] - first, rows_);
@@ -262,7 +268,9 @@ std::optional<Lowered> lower_window_contraction(const Graph& g, const GraphIndex
                                                 const Target& target) {
   ContractionView v(g, g.nodes()[group.anchor]);
   auto view = WindowView::of(v);
-  if (!view || !view->taps[0].is_constant() || !view->taps[1].is_constant()) return std::nullopt;
+  if (view && is_window_gradient(*view)) return lower_window_gradient(g, index, group, target, v, *view);
+  if (!view || v.node.attrs.get<i64>("groups") != 1 || !view->taps[0].is_constant() || !view->taps[1].is_constant())
+    return std::nullopt;
   i64 taps = view->taps[0].value() * view->taps[1].value();
   if (taps < 1 || taps > kMostTaps) return std::nullopt;
   return WindowContraction(g, index, group, target, v, *view).run();

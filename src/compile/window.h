@@ -7,7 +7,7 @@ namespace tn {
 /// More weights than this an output element and channel are a picture themselves: the gradient of weights.
 inline constexpr i64 kMostTaps = 49;
 
-/// A contraction that is a two-dimensional convolution without groups or spread inputs.
+/// A contraction that is a two-dimensional convolution without spread inputs.
 struct WindowView {
   static std::optional<WindowView> of(const ContractionView& v);
   /// How much of the padded picture `count` results along `axis` see.
@@ -23,8 +23,11 @@ class PaddedCopy {
  public:
   /// Room for `rows` rows of all channels of `value`.
   PaddedCopy(KernelWriter& w, const WindowView& view, u32 value, DType dtype, Dim rows);
+  /// Zeros everywhere.
+  void clear(KernelWriter& w) const;
   /// Copies, from row `first_row` of the padded picture on; `at` gives the coordinates of channel, row and column.
-  void fill(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim first_row) const;
+  /// Around the picture there have to be zeros: `cleared` makes them first.
+  void fill(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim first_row, bool cleared) const;
   /// `rows` elements from `offset` on, as a column.
   loops::Val column(KernelWriter& w, Dim offset, Dim row_step, int rows) const;
   /// Elements from row to row, from channel to channel.
@@ -43,6 +46,11 @@ class PaddedCopy {
   Dim rows_, width_, plane_;
   int buffer_ = -1;
 };
+
+/// Whether the convolution is better done as a gradient of weights: small results of large weights.
+bool is_window_gradient(const WindowView& view);
+Lowered lower_window_gradient(const Graph& g, const GraphIndex& index, const Group& group, const Target& target,
+                              const ContractionView& v, const WindowView& view);
 
 std::optional<Lowered> lower_window_contraction(const Graph& g, const GraphIndex& index, const Group& group,
                                                 const Target& target);

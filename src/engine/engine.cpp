@@ -9,6 +9,7 @@
 #include <set>
 
 #include "backend/cpu/cpu.h"
+#include "engine/fold.h"
 #include "engine/plan_file.h"
 #include "ir/op_def.h"
 #include "runtime/context.h"
@@ -157,6 +158,7 @@ Plan build(const Network& network, const BuildOptions& options) {
   s->net = network.named_graph();
   if (!s->net.graph) fail("build", "expected a network, got an empty one");
   check_profiles(*s->net.graph, options.profiles);
+  s->net.graph = fold_constants(s->net.graph);
   s->profiles = options.profiles;
   s->plan = tn::Plan::build(s->net.graph, target());
   s->note = cpu::compiler_problem();

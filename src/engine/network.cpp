@@ -215,6 +215,9 @@ std::vector<Tensor> Network::apply(std::span<const Tensor> weights_, std::span<c
 
 struct detail::NetworkTrace::State {
   detail::Trace trace;
+  std::vector<std::string> inputs = {};
+  NamedTensors weights = {};                               // as they were
+  std::unordered_map<const Pending*, Tensor> leaves = {};  // by what they were
 };
 
 detail::NetworkTrace::NetworkTrace(Location where)
@@ -226,34 +229,41 @@ Tensor detail::NetworkTrace::input(const NamedType& type) {
   TraceState& s = state_->trace.state();
   Tensor made = s.leaf(type.type, Tensor());
   s.inputs.push_back(made);
+  state_->inputs.push_back(type.name);
   return made;
 }
 
-Network detail::NetworkTrace::close(const NamedTensors& weights, const std::vector<NamedType>& inputs,
-                                    std::span<Tensor* const> results, const std::vector<std::string>& outputs) {
+/// A tensor that stands twice in the model is one weight, under its first name.
+void detail::NetworkTrace::weight(const std::string& name, Tensor& tensor) {
+  auto [at, fresh] = state_->leaves.try_emplace(resolve(tensor.node()));
+  if (fresh) {
+    TraceState& s = state_->trace.state();
+    at->second = s.leaf(tensor.type(), tensor);
+    s.inputs.push_back(at->second);
+    state_->weights.emplace_back(name, tensor);
+  }
+  tensor = at->second;
+}
+
+Network detail::NetworkTrace::close(std::span<Tensor* const> results, const std::vector<std::string>& outputs) {
   if (results.size() != outputs.size())
     fail("trace_network", "expected a name for each of " + std::to_string(results.size()) + " outputs, got " +
                               std::to_string(outputs.size()));
   std::vector<Tensor> out;
   for (const Tensor* t : results) out.push_back(*t);
   Cut cut = state_->trace.state().cut(out);
-  std::unordered_map<const Pending*, std::string> names;
-  for (const auto& [name, t] : weights) names.emplace(resolve(t.node()), name);
-  std::vector<Type> types(cut.graph->input_types().begin(),
-                          cut.graph->input_types().begin() + static_cast<std::ptrdiff_t>(inputs.size()));
   auto net = std::make_shared<NamedGraph>();
-  net->graph = make_graph(types, [&](Builder& b, ValueSpan x) {
+  net->inputs = state_->inputs;
+  net->outputs = outputs;
+  net->graph = make_graph(cut.graph->input_types().first(net->inputs.size()), [&](Builder& b, ValueSpan x) {
     Values all(x.begin(), x.end());
-    for (const Tensor& t : cut.captures) {
-      auto found = names.find(resolve(t.node()));
-      const Array& value = value_of(t.node(), Location::current());
-      all.push_back(b.emit1(constant_op(), {},
-                            {{"value", value}, {"name", found == names.end() ? std::string() : found->second}}));
-    }
+    auto constant = [&](const Tensor& t, const std::string& name) {
+      all.push_back(b.emit1(constant_op(), {}, {{"value", value_of(t.node(), Location::current())}, {"name", name}}));
+    };
+    for (const auto& [name, t] : state_->weights) constant(t, name);
+    for (const Tensor& t : cut.captures) constant(t, "");
     return inline_graph(b, *cut.graph, all);
   });
-  for (const NamedType& i : inputs) net->inputs.push_back(i.name);
-  net->outputs = outputs;
   return Network(std::move(net));
 }
 

@@ -52,7 +52,7 @@ Tensor BatchNorm2d::operator()(const Tensor& x) const {
 Tensor BatchNorm2d::operator()(const Tensor& x, bool training) {
   if (!training) return std::as_const(*this)(x);
   if (x.rank() != 4) fail("batch_norm2d", "expected [batch, channels, rows, columns], got " + to_string(x.type()));
-  Tensor mean = tn::mean(x, {.axis = {0, 2, 3}}), variance = tn::var(x, {.axis = {0, 2, 3}});
+  auto [mean, variance] = tn::moments(x, {0, 2, 3});
   Tensor y = tn::batch_norm(x, weight, bias, mean, variance, {.epsilon = epsilon});
   Tensor count = stop_gradient(sum(ones_like(x(all, 0)), {}));
   Tensor unbiased = stop_gradient(variance) * (count / maximum(count - 1.0, 1.0));

@@ -71,8 +71,16 @@ std::string Writer::tensor(const Array& a, std::string_view name) {
     key += ":" + t.raw;
     if (auto found = constants_.find(key); found != constants_.end()) return found->second;
   }
-  if (name.empty() || !taken_.insert(t.name).second) t.name = fresh();
-  if (!key.empty()) constants_.emplace(key, t.name);
+  if (name.empty()) {
+    Attribute value;
+    value.name = "value";
+    value.kind = Attribute::Kind::tensor;
+    value.tensors.push_back(std::move(t));
+    std::string made = node("Constant", {}, {std::move(value)});
+    if (!key.empty()) constants_.emplace(key, made);
+    return made;
+  }
+  if (!taken_.insert(t.name).second) t.name = fresh();
   graph_.initializers.push_back(std::move(t));
   return graph_.initializers.back().name;
 }

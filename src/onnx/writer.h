@@ -22,6 +22,7 @@ class Writer {
   std::string node(std::string_view op, Strings inputs, std::vector<Attribute> attributes = {});
   Strings nodes(std::string_view op, Strings inputs, size_t outputs, std::vector<Attribute> attributes = {},
                 std::string_view domain = "");
+  /// With a name an initializer, which readers take for a weight; else the value of a Constant node.
   std::string tensor(const Array& a, std::string_view name = "");
   std::string ints(const std::vector<i64>& v);
   std::string scalar(double v, DType dtype);

@@ -230,9 +230,31 @@ Value weights_by_taps(Value x, Value ct, const Conv& c, Type w) {
   return reshape(concat(taps, 2), Shape(w.shape().begin(), w.shape().end()));
 }
 
+/// The pictures that one chain of the derivative of w sums; chunks of them are added in order.
+constexpr i64 kPictureChunk = 16;
+
+Value pad_pictures(Value x, i64 more) {
+  Shape low(at(x.rank()), Dim(0)), high = low;
+  high[0] = more;
+  return more ? pad(x, low, high) : x;
+}
+
+/// Chunks of pictures [N, C, ...] as groups: [C, N, ...] and [N / 16 * O, 16, ...] give [C, N / 16 * O, ...].
+Value weights_by_chunks(Value x, Value ct, const Conv& c, Type w, const Shape& low, const Shape& high) {
+  i64 pictures = x.shape()[0].value(), chunks = (pictures + kPictureChunk - 1) / kPictureChunk;
+  x = pad_pictures(x, chunks * kPictureChunk - pictures);
+  ct = pad_pictures(ct, chunks * kPictureChunk - pictures);
+  Value parts = split_axis(ct, 0, chunks, kPictureChunk);  // [G, 16, O, ...]
+  Value rhs = join_axes(permute(parts, order({0, 2, 1}, parts.rank())), 0);
+  Value lhs = permute(x, order({1, 0}, x.rank()));
+  Value r = padded_conv(lhs, rhs, c.rhs_dilation, low, high, c.lhs_dilation, c.strides, chunks);
+  r = sum(split_axis(r, 1, chunks, w.shape()[0]), {1});
+  return permute(r, order({1, 0}, r.rank()));
+}
+
 /// x [N, C, ...] becomes [C / g, g * N, ...] and the cotangent [N, O, ...] weights [O, N, ...] of g groups.
 Value weights_transpose(Value x, Value ct, const Conv& c, Type w) {
-  if (has_few_taps(c, w)) return weights_by_taps(x, ct, c, w);
+  if (c.axes() != 2 && has_few_taps(c, w)) return weights_by_taps(x, ct, c, w);
   Shape low, high;
   for (size_t i = 0; i < c.axes(); ++i) {
     Dim reach = spread_extent(w.shape()[i + 2], c.rhs_dilation[i]);
@@ -240,6 +262,9 @@ Value weights_transpose(Value x, Value ct, const Conv& c, Type w) {
     high.push_back(reach + spread_extent(ct.shape()[i + 2], c.strides[i]) -
                    spread_extent(x.shape()[i + 2], c.lhs_dilation[i]) - Dim(1 + c.low[i]));
   }
+  Dim pictures = x.shape()[0];
+  if (c.groups == 1 && pictures.is_constant() && pictures.value() > kPictureChunk)
+    return weights_by_chunks(x, ct, c, w, low, high);
   Value lhs = permute(x, order({1, 0}, x.rank()));
   if (c.groups > 1) {
     Value parts = split_axis(lhs, 0, c.groups, w.shape()[1]);  // [g, C / g, N, ...]

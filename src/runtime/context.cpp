@@ -1,9 +1,11 @@
 #include "runtime/context.h"
 
+#include <chrono>
 #include <cstring>
 
 #include "base/thread_pool.h"
 #include "runtime/counters.h"
+#include "runtime/profile.h"
 #include "tenon/error.h"
 
 namespace tn {
@@ -132,18 +134,28 @@ void Context::run(std::span<std::byte* const> inputs, std::span<std::byte* const
     if (slots[s].role == Slot::Role::output) at_[s] = outputs[slots[s].number];
   }
   auto instructions = plan_->instructions();
-  for (size_t k = 0; k < instructions.size(); ++k) {
-    const Instruction& i = instructions[k];
-    Bound& bound = instructions_[k];
-    switch (i.kind) {
-      case Instruction::Kind::kernel: run_kernel(i, bound); break;
-      case Instruction::Kind::native: run_native(i, bound); break;
-      case Instruction::Kind::copy: copy(i.reads[0], i.writes[0]); break;
-      case Instruction::Kind::cond: run_cond(i, bound); break;
-      case Instruction::Kind::loop: run_loop(i, bound); break;
-      case Instruction::Kind::scan: run_scan(i, bound); break;
-    }
+  for (size_t k = 0; k < instructions.size(); ++k)
+    profiling() ? run_timed(instructions[k], instructions_[k]) : run_instruction(instructions[k], instructions_[k]);
+}
+
+void Context::run_instruction(const Instruction& i, Bound& bound) {
+  switch (i.kind) {
+    case Instruction::Kind::kernel: run_kernel(i, bound); break;
+    case Instruction::Kind::native: run_native(i, bound); break;
+    case Instruction::Kind::copy: copy(i.reads[0], i.writes[0]); break;
+    case Instruction::Kind::cond: run_cond(i, bound); break;
+    case Instruction::Kind::loop: run_loop(i, bound); break;
+    case Instruction::Kind::scan: run_scan(i, bound); break;
   }
+}
+
+void Context::run_timed(const Instruction& i, Bound& bound) {
+  auto start = std::chrono::steady_clock::now();
+  run_instruction(i, bound);
+  double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), bytes = 0;
+  for (const auto* list : {&i.reads, &i.writes})
+    for (u32 s : *list) bytes += static_cast<double>(bytes_[s]);
+  profile_run(i.label, seconds, bytes);
 }
 
 void Context::copy(u32 from, u32 to) {

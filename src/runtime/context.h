@@ -41,6 +41,8 @@ class Context {
 
   void plan_arena(const DimEnv& env);
   void bind_instruction(const Instruction& i, Bound& bound, const DimEnv& env);
+  void run_instruction(const Instruction& i, Bound& bound);
+  void run_timed(const Instruction& i, Bound& bound);
   void run_kernel(const Instruction& i, Bound& bound);
   void run_native(const Instruction& i, Bound& bound);
   void run_cond(const Instruction& i, Bound& bound);

@@ -111,6 +111,7 @@ class PlanBuilder {
       if (from == output_slots_[o] || plan_->forwarded_[o] >= 0) continue;
       Instruction i;
       i.kind = Instruction::Kind::copy;
+      i.label = "copy";
       i.reads = {from};
       i.writes = {output_slots_[o]};
       plan_->instructions_.push_back(std::move(i));
@@ -135,6 +136,7 @@ class PlanBuilder {
   void add_kernel(const Lowered& lowered) {
     const loops::Kernel& k = lowered.kernel;
     Instruction i;
+    i.label = lowered.label;
     i.phases = phases_of(k);
     i.sizes = k.sizes;
     i.scratch = k.scratch_bytes;
@@ -154,6 +156,7 @@ class PlanBuilder {
     const Node& n = g_.nodes()[step.node];
     Instruction i;
     i.where = n.where;
+    i.label = n.op->name;
     i.op = n.op;
     i.attrs = n.attrs;
     for (u32 v : g_.operands(n)) {

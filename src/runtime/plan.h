@@ -27,6 +27,7 @@ struct Instruction {
   Kind kind = Kind::kernel;
   std::vector<u32> reads, writes;  // slots
   Location where;
+  std::string label;  // for people: the ops of a kernel, the op of others
 
   // kernel
   std::shared_ptr<const Executable> code;

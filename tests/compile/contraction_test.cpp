@@ -2,26 +2,12 @@
 // every layout, tail and epilogue.
 #include "compile/window.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 
-#include "backend/cpu/cpu.h"
-#include "backend/interpreter/program.h"
-#include "ir/graph.h"
-#include "op/emit.h"
-#include "tenon/error.h"
+#include "run_kernel.h"
 
-namespace tn {
+namespace tn::test {
 namespace {
-
-using Data = std::vector<std::vector<std::byte>>;
-
-struct Problem {
-  GraphPtr graph;
-  Group group;
-  DimEnv sizes;
-};
 
 /// The graph's last contraction with all that follows it in one group, and what feeds its second operand.
 Problem problem(Builder& b, std::initializer_list<Value> outputs, std::initializer_list<std::string_view> fused = {}) {
@@ -40,73 +26,6 @@ Problem problem(Builder& b, std::initializer_list<Value> outputs, std::initializ
   return p;
 }
 
-/// Numbers with many bits, and some specials.
-std::vector<std::byte> numbers(Type t, const DimEnv& sizes, u64 seed) {
-  auto count = static_cast<size_t>(evaluate(t.size(), sizes));
-  Array a = Array::empty(t.dtype(), {static_cast<i64>(count)});
-  u64 state = seed * 0x9E3779B97F4A7C15ull + 1;
-  for (size_t i = 0; i < count; ++i) {
-    state = state * 6364136223846793005ull + 1442695040888963407ull;
-    double x = static_cast<double>(static_cast<i64>(state >> 40)) / (1 << 23) - 1;
-    if (is_float(t.dtype()))
-      a.set(static_cast<i64>(i), x);
-    else
-      a.set_int(static_cast<i64>(i), static_cast<i64>(state >> 33) % 100);
-  }
-  return {a.bytes_begin(), a.bytes_begin() + a.nbytes()};
-}
-
-template <class Run>
-Data execute(const Problem& p, const Lowered& l, const Run& run) {
-  Data buffers;
-  std::vector<void*> pointers;
-  std::vector<size_t> results(p.group.outputs.size());
-  size_t argument = 0;
-  for (const auto& buffer : l.kernel.buffers) {
-    if (!buffer.is_argument()) continue;
-    const auto& a = l.arguments[argument];
-    if (a.temp || a.written) {
-      auto bytes_needed = static_cast<size_t>(evaluate(product(buffer.shape), p.sizes) * bytes(buffer.dtype));
-      buffers.emplace_back(bytes_needed, std::byte{0xEE});
-      for (size_t i = 0; i < results.size(); ++i)
-        if (!a.temp && p.group.outputs[i] == a.value) results[i] = argument;
-    } else {
-      buffers.push_back(numbers(p.graph->type(a.value), p.sizes, a.value + 1));
-    }
-    ++argument;
-  }
-  for (auto& b : buffers) pointers.push_back(b.data());
-  std::vector<i64> sizes;
-  for (Dim s : l.kernel.sizes) sizes.push_back(evaluate(s, p.sizes));
-  auto scratch_bytes = static_cast<size_t>(evaluate(l.kernel.scratch_bytes, p.sizes)) + 64;
-  std::vector<std::byte> scratch(scratch_bytes + 64, std::byte{0xEE});
-  void* aligned = reinterpret_cast<void*>((reinterpret_cast<u64>(scratch.data()) + 63) & ~u64{63});
-  i64 phase = 0, error = 0;
-  for (loops::Val v : l.kernel.phases()) {
-    i64 extent = evaluate(l.kernel.nodes[static_cast<size_t>(v)].extent, p.sizes), half = extent / 2;
-    run(phase, pointers.data(), sizes.data(), half, extent, aligned, &error);  // as another thread might come first
-    run(phase++, pointers.data(), sizes.data(), 0, half, aligned, &error);
-  }
-  Data out;
-  for (size_t r : results) out.push_back(buffers[r]);
-  return out;
-}
-
-Data interpreted(const Problem& p, const Lowered& l) {
-  loops::Program program(l.kernel);
-  return execute(p, l, [&](auto... x) { program.run(x...); });
-}
-
-void expect_equal(const Data& want, const Data& got, const std::string& what) {
-  ASSERT_EQ(want.size(), got.size());
-  for (size_t i = 0; i < want.size(); ++i) {
-    ASSERT_EQ(want[i].size(), got[i].size());
-    size_t bad = 0;
-    for (size_t j = 0; j < want[i].size(); ++j) bad += want[i][j] != got[i][j];
-    EXPECT_EQ(bad, 0u) << what << ": bytes of output " << i << " differ, of " << want[i].size();
-  }
-}
-
 /// Plain and tiled lowerings, all executors, all tiles.
 using Lowering = std::optional<Lowered> (*)(const Graph&, const GraphIndex&, const Group&, const Target&);
 
@@ -119,20 +38,8 @@ void expect_same(const Problem& p, bool tiled = true, Lowering lowering = lower_
     auto l = lowering(*p.graph, index, p.group, target);
     ASSERT_EQ(l.has_value(), tiled);
     if (!l) return;
-    std::string name = "tiles for " + std::to_string(width);
-    expect_equal(want, interpreted(p, *l), name + " interpreted");
-    for (cpu::Isa isa : {cpu::Isa::avx2, cpu::Isa::avx512}) {
-      if (isa > cpu::widest_isa()) continue;
-      auto code = cpu::compile_kernel(l->kernel, isa);
-      ASSERT_TRUE(code) << cpu::compiler_problem();
-      Data got = execute(p, *l, [&](auto... x) { code->run(x...); });
-      expect_equal(want, got, name + " on " + std::string(cpu::name(isa)));
-    }
+    expect_executors(want, p, *l, "tiles for " + std::to_string(width));
   }
-}
-
-Value input(Builder& b, std::initializer_list<Dim> shape, DType d = DType::f32) {
-  return b.input(Type::tensor(d, shape));
 }
 
 TEST(TiledContraction, MatricesOfManySizes) {
@@ -222,6 +129,24 @@ TEST(TiledContraction, EpilogueAndPrologue) {
   expect_same(problem(b, {biased, rest}, {"mul", "add", "broadcast"}));
 }
 
+TEST(TiledContraction, ReadsThroughMovements) {
+  for (bool turned : {false, true}) {
+    Builder b;
+    Value p = turned ? input(b, {20, 13}) : input(b, {13, 4, 5}), q = turned ? input(b, {70, 20}) : input(b, {20, 70});
+    Value x = turned ? permute(p, {1, 0}) : reshape(p, {13, 20}), y = turned ? permute(q, {1, 0}) : flip(q, {0});
+    expect_same(problem(b, {dot(x, y, {}, {}, {1}, {0})}, {"permute", "reshape", "flip"}));
+  }
+}
+
+/// A first operand that has to be computed is asked to lie in memory.
+TEST(TiledContraction, RefusesToComputeRowsAgain) {
+  Builder b;
+  Value x = input(b, {13, 20}), y = input(b, {20, 70});
+  Problem p = problem(b, {dot(mul(x, x), y, {}, {}, {1}, {0})}, {"mul"});
+  GraphIndex index(*p.graph);
+  EXPECT_THROW(lower_tiled_contraction(*p.graph, index, p.group, Target{}), Refusal);
+}
+
 TEST(TiledContraction, LongEpiloguesAreRolled) {
   Builder b;
   Value x = input(b, {13, 20}), y = input(b, {20, 70});
@@ -241,6 +166,7 @@ TEST(TiledContraction, ElementwiseAxesAreNotTiled) {
 
 struct Window {
   std::vector<i64> x, w, strides = {1, 1}, low = {1, 1}, high = {1, 1}, dilation = {1, 1};
+  i64 groups = 1;
 };
 
 Value conv(Value x, Value w, const Window& c) {
@@ -250,12 +176,7 @@ Value conv(Value x, Value w, const Window& c) {
                            {"padding_high", c.high},
                            {"lhs_dilation", std::vector<i64>{1, 1}},
                            {"rhs_dilation", c.dilation},
-                           {"groups", i64{1}}});
-}
-
-Value input(Builder& b, const std::vector<i64>& shape) {
-  Shape s(shape.begin(), shape.end());
-  return b.input(Type::tensor(DType::f32, s));
+                           {"groups", c.groups}});
 }
 
 TEST(WindowContraction, ManyShapes) {
@@ -291,6 +212,39 @@ TEST(WindowContraction, SymbolicBatchAndPicture) {
   }
 }
 
+/// Small results of large weights, as the gradient of weights is: pictures are channels there, groups are chunks.
+TEST(WindowGradient, ManyShapes) {
+  const Window kAll[] = {
+      {{13, 2, 13, 28}, {32, 2, 13, 28}},
+      {{5, 8, 7, 14}, {12, 2, 7, 14}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 4},
+      {{17, 3, 9, 11}, {3 * 40, 1, 9, 11}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, 3},
+      {{14, 4, 7, 9}, {66, 2, 4, 5}, {1, 1}, {1, 1}, {1, 1}, {2, 2}, 2},
+      {{3, 2, 8, 8}, {5, 2, 6, 6}, {1, 1}, {0, 0}, {0, 0}},
+      {{1, 5, 12, 13}, {10, 1, 11, 12}, {2, 1}, {2, 3}, {2, 2}, {1, 1}, 5},
+  };
+  for (const Window& c : kAll) {
+    Builder b;
+    Value x = input(b, c.x), w = input(b, c.w);
+    SCOPED_TRACE(::testing::PrintToString(c.x) + ::testing::PrintToString(c.w));
+    expect_same(problem(b, {conv(x, w, c)}), true, lower_window_contraction);
+  }
+}
+
+/// As a transform makes it: chunks of pictures as groups, read where they lie.
+TEST(WindowGradient, ReadsThroughMovements) {
+  Builder b;
+  Value x = input(b, {32, 5, 6, 6}), ct = input(b, {32, 18, 6, 6});
+  Value parts = permute(reshape(ct, {2, 16, 18, 6, 6}), {0, 2, 1, 3, 4});
+  Value w = reshape(parts, {36, 16, 6, 6}), lhs = permute(x, {1, 0, 2, 3});
+  Window c{{}, {}};
+  c.groups = 2;
+  Problem p = problem(b, {conv(lhs, w, c)}, {"reshape", "permute"});
+  expect_same(p, true, lower_window_contraction);
+  GraphIndex index(*p.graph);
+  Lowered l = lower_window_contraction(*p.graph, index, p.group, Target{}).value();
+  for (const loops::Node& n : l.kernel.nodes) EXPECT_NE(n.kind, loops::Kind::gather);
+}
+
 TEST(WindowContraction, FusesBothSides) {
   Builder b;
   Value x = input(b, std::vector<i64>{2, 3, 14, 14}), w = input(b, std::vector<i64>{3, 40, 3, 3});
@@ -304,4 +258,4 @@ TEST(WindowContraction, FusesBothSides) {
 }
 
 }  // namespace
-}  // namespace tn
+}  // namespace tn::test
