@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "base/file.h"
-#include "onnx/tensors.h"
 #include "onnx/import.h"
+#include "onnx/tensors.h"
 #include "tenon/error.h"
 #include "tenon/io.h"
 

@@ -22,8 +22,8 @@
 #include <set>
 
 #include "base/file.h"
-#include "onnx/tensors.h"
 #include "onnx/import.h"
+#include "onnx/tensors.h"
 #include "runtime/execute.h"
 
 namespace {
