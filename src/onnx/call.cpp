@@ -212,7 +212,8 @@ std::string Call::text(std::string_view name, std::string_view otherwise) const 
 
 std::vector<i64> Call::integers(std::string_view name, std::vector<i64> otherwise) const {
   const auto* a = attribute(name);
-  return a ? a->ints : std::move(otherwise);
+  if (a) return a->ints;
+  return otherwise;
 }
 
 std::vector<double> Call::floats(std::string_view name) const {

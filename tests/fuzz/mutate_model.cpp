@@ -10,7 +10,14 @@ namespace tn::fuzz {
 
 namespace {
 
-using namespace onnx;
+using onnx::Attribute;
+using onnx::Element;
+using onnx::ModelDef;
+using onnx::NodeDef;
+using onnx::OpsetImport;
+using onnx::TensorValue;
+using onnx::TypeInfo;
+using onnx::ValueInfo;
 
 class Mutation {
  public:
@@ -93,7 +100,7 @@ class Mutation {
   }
 
   void tensor(TensorValue& t) {
-    auto dtype = dtype_of(t.element);
+    auto dtype = onnx::dtype_of(t.element);
     size_t width = dtype ? static_cast<size_t>(bytes(*dtype)) : 1;
     if (random_.below(4) == 0) {  // another shape, with as many bytes
       numbers(t.dims);
@@ -142,7 +149,7 @@ class Mutation {
 
   void operation() {
     if (NodeDef* n = any_node(); n && random_.below(2)) {
-      auto names = converter_names();
+      auto names = onnx::converter_names();
       n->op_type = names[random_.below(names.size())];
     } else if (OpsetImport* o = any(model_.opsets))
       o->version = static_cast<i64>(1 + random_.below(28));
@@ -166,12 +173,12 @@ class Mutation {
 std::string mutated_model(std::string_view bytes, u64 seed) {
   ModelDef model;
   try {
-    model = decode_model(bytes);
+    model = onnx::decode_model(bytes);
   } catch (const Error&) { return std::string(bytes); }
   Mutation m(model, seed);
   for (u64 n = 1 + seed % 3; n > 0; --n) m.change();
   try {
-    return encode_model(model);
+    return onnx::encode_model(model);
   } catch (const Error&) { return std::string(bytes); }
 }
 

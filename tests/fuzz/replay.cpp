@@ -17,9 +17,9 @@
 #include "targets.h"
 #include "tenon/dtype.h"
 
+namespace tn::fuzz {
 namespace {
 
-using namespace tn;
 namespace fs = std::filesystem;
 
 constexpr unsigned kSecondsEach = 10;
@@ -42,7 +42,7 @@ void keep(int signal) {
 
 class Mutator {
  public:
-  Mutator(std::vector<std::string> seeds, const fuzz::Target& target) : seeds_(std::move(seeds)), target_(target) {}
+  Mutator(std::vector<std::string> seeds, const Target& target) : seeds_(std::move(seeds)), target_(target) {}
 
   std::string next() {
     std::string s = seeds_[below(seeds_.size())];
@@ -94,11 +94,11 @@ class Mutator {
   }
 
   std::vector<std::string> seeds_;
-  const fuzz::Target& target_;
-  fuzz::Random random_{1};
+  const Target& target_;
+  Random random_{1};
 };
 
-void run(const fuzz::Target& target, const std::vector<std::string>& places, double seconds) {
+void run(const Target& target, const std::vector<std::string>& places, double seconds) {
   std::vector<std::string> seeds;
   std::vector<fs::path> files;
   for (const std::string& place : places)
@@ -109,7 +109,7 @@ void run(const fuzz::Target& target, const std::vector<std::string>& places, dou
   for (const fs::path& path : files) {
     seeds.push_back(current = read_file("fuzz", path.string()));
     alarm(kSecondsEach);
-    bool good = fuzz::attempt(target, current), want = !path.filename().string().starts_with("bad");
+    bool good = attempt(target, current), want = !path.filename().string().starts_with("bad");
     refused += want && !good && path.string().starts_with(places[0]) &&
                std::printf("%s: refused; write the seeds again\n", path.c_str()) > 0;
   }
@@ -120,15 +120,14 @@ void run(const fuzz::Target& target, const std::vector<std::string>& places, dou
   for (auto start = Clock::now(); std::chrono::duration<double>(Clock::now() - start).count() < seconds; ++runs) {
     current = mutator.next();
     alarm(kSecondsEach);
-    accepted += fuzz::attempt(target, current);
+    accepted += attempt(target, current);
   }
   std::printf("%zu seeds, %zu mutations, %zu of them accepted\n", seeds.size(), runs, accepted);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  const fuzz::Target* target = argc > 2 ? fuzz::find_target(argv[1]) : nullptr;
+/// What the arguments ask for; false when they make no sense.
+bool run(int argc, char** argv) {
+  const Target* target = argc > 2 ? find_target(argv[1]) : nullptr;
   double seconds = 10;
   std::vector<std::string> places;
   for (int i = 2; i < argc; ++i) {
@@ -139,13 +138,19 @@ int main(int argc, char** argv) {
     else
       places.emplace_back(argv[i]);
   }
-  if (!target || places.empty()) {
-    std::fprintf(stderr, "usage: fuzzer TARGET SEEDS [MORE ...] [--seconds N] [--findings FOLDER]\n");
-    return 1;
-  }
+  if (!target || places.empty()) return false;
   for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM}) std::signal(s, keep);
   rlimit limit{kMostMemory, kMostMemory};
   setrlimit(RLIMIT_AS, &limit);  // what asks for more gets bad_alloc, which no reader catches
   run(*target, places, seconds);
-  return 0;
+  return true;
+}
+
+}  // namespace
+}  // namespace tn::fuzz
+
+int main(int argc, char** argv) {
+  if (tn::fuzz::run(argc, argv)) return 0;
+  std::fprintf(stderr, "usage: fuzzer TARGET SEEDS [MORE ...] [--seconds N] [--findings FOLDER]\n");
+  return 1;
 }

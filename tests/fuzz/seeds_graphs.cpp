@@ -45,14 +45,16 @@ bool has_body(const OpDef& op) {
 }  // namespace
 
 Seeds model_seeds() {
-  using namespace onnx::samples;
+  using onnx::samples::ints;
+  using onnx::samples::model;
+  using onnx::samples::node;
   auto bytes = [](const onnx::ModelDef& m) { return onnx::encode_model(m); };
   auto outside = model({node("Reshape", {"x", "far"}, {"y"})}, {ints("far", {1}, {-1})});
   outside.graph.initializers[0].external = {{"location", "../far.bin"}, {"length", "8"}};
   auto huge = model({node("ConstantOfShape", {"s"}, {"y"})}, {ints("s", {2}, {1ll << 40, 1ll << 20})});
   return {{"dense", bytes(onnx::export_model(dense_network()))},
-          {"shapes", bytes(shapes())},
-          {"control", bytes(control())},
+          {"shapes", bytes(onnx::samples::shapes())},
+          {"control", bytes(onnx::samples::control())},
           {"bad_cyclic", bytes(model({node("Add", {"x", "y"}, {"z"}), node("Relu", {"z"}, {"y"})}))},
           {"bad_outside", bytes(outside)},
           {"bad_huge", bytes(huge)}};
