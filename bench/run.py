@@ -2,7 +2,8 @@
 """Measures us and the peers, row by row, in one run.
 
 usage: ./dev bench [--json FILE] [--threads 1,2] [--seconds S] [--rounds N] [--peers-only] [ROW ...]
-       ./dev bench kernels
+       ./dev bench --profile [--threads N] ROW ...
+       ./dev bench kernels [NAME]
 
 Every contestant of a row is a process of its own, all held on the same N cores:
 
@@ -19,6 +20,8 @@ Results are compared first; then rounds go in turn through all contestants, so t
 machine meets everyone. Figures are medians of all samples. Rows that are figures of our own:
 
     tenon_bench ROW --threads N                 prints {"value": v} in the row's unit
+
+With --profile only our side runs, and says where its time goes, instruction by instruction.
 
 The limit of a row is the larger of its arithmetic at the peak and its bytes at the bandwidth that tenon_calibrate measures
 in the same run.
@@ -78,7 +81,8 @@ class Contestant:
         self.samples += self.answer("samples_ms")
 
     def quit(self):
-        self.process.stdin.close()
+        self.process.stdin.write("quit\n")
+        self.process.stdin.flush()
         return self.answer("peak_bytes", 30)
 
     def stop(self):
@@ -150,6 +154,28 @@ def contest(row, threads, options):
             for one in contestants:
                 one.stop()
     return {c.name: c.median() for c in contestants if c.samples}, problems
+
+
+def profile(row, threads, options):
+    """Runs our side alone with TENON_PROFILE, which tells where its time goes."""
+    os.environ["TENON_PROFILE"] = "1"
+    with tempfile.TemporaryDirectory() as folder:
+        for name, array in row["inputs"](np.random.Generator(np.random.Philox(7))).items():
+            np.save(os.path.join(folder, name + ".npy"), array)
+        one = Contestant("ours", [*our_command(), row["name"], "--threads", str(threads), "--inputs", folder,
+                                  "--outputs", folder], set(sorted(os.sched_getaffinity(0))[:threads]))
+        try:
+            one.answer("ready")
+            one.run(options.seconds)
+            one.quit()
+            one.process.wait()
+            print(f"{row['name']}, {threads} threads: {one.median():.4g} ms\n{one.process.stderr.read()}", flush=True)
+        except Failure as failure:
+            print(failure, file=sys.stderr)
+            return 1
+        finally:
+            one.stop()
+    return 0
 
 
 def peak_memory(threads, options):
@@ -253,11 +279,14 @@ def parse():
     parser.add_argument("--threads", default="1,2", help="counts to measure (default 1,2)")
     parser.add_argument("--seconds", type=float, default=2.0, help="for each contestant of a row, over all rounds")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--profile", action="store_true", help="only our side, instruction by instruction")
     parser.add_argument("--peers-only", action="store_true", help="leave ourselves out")
     parser.add_argument("--peers", help="only these peers, comma-separated")
     parser.add_argument("rows", nargs="*", metavar="ROW")
     options = parser.parse_args()
-    unknown = [r for r in options.rows if r not in table.ROWS and r != "kernels"]
+    if options.rows[:1] == ["kernels"]:
+        return options
+    unknown = [r for r in options.rows if r not in table.ROWS]
     if unknown:
         parser.error(f"expected rows of {' '.join(table.ROWS)} or kernels, got {' '.join(unknown)}")
     return options
@@ -265,9 +294,11 @@ def parse():
 
 def main():
     options = parse()
-    if options.rows == ["kernels"]:
-        return subprocess.run([*our_command(), "kernels"], env=environment(), check=False).returncode
+    if options.rows[:1] == ["kernels"]:
+        return subprocess.run([os.path.join(BIN, "tenon_kernels"), *options.rows[1:]], env=environment(), check=False).returncode
     counts = [int(n) for n in options.threads.split(",")]
+    if options.profile:
+        return max(profile(table.ROWS[name], counts[-1], options) for name in options.rows)
     cores = len(os.sched_getaffinity(0))
     entries, wrong = [], 0
     print(HEAD, flush=True)

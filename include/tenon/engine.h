@@ -21,23 +21,27 @@ struct ShapeProfile {
 
 struct BuildOptions {
   std::vector<ShapeProfile> profiles = {};
+  /// Names of passes to leave out.
+  std::vector<std::string> without = {};
 };
 
 /// An executable form of a network. Immutable; copies share it.
 class Plan {
  public:
   explicit Plan(std::shared_ptr<const PlanState> state);
-  /// Maps a plan file. Error naming the file and the fault: no plan, truncated, damaged, of another format version. On
-  /// another CPU the kernels are compiled again, or interpreted where LLVM is absent; `note()` says so. `recompile`
-  /// uses the graph in the file alone.
+  /// Maps a plan file. Its structure is verified, its machine code is trusted as that of a shared library is. Error
+  /// naming the file and the fault: no plan, truncated, damaged, of another format version. On another CPU the kernels
+  /// are compiled again, or interpreted where LLVM is absent; `note()` says so. `recompile` uses the graph alone.
   static Plan load(const std::string& path, bool recompile = false);
   /// Writes the plan, atomically. The bytes depend on the network, the options and the CPU alone.
   void save(const std::string& path) const;
 
-  std::vector<NamedType> inputs() const;
-  std::vector<NamedType> outputs() const;
+  const std::vector<NamedType>& inputs() const;
+  const std::vector<NamedType>& outputs() const;
   const std::vector<ShapeProfile>& profiles() const;
-  /// Instructions as text.
+  /// The network it was built from.
+  Network network() const;
+  /// Slots and instructions as text.
   std::string text() const;
   /// What a user should know of how it runs; empty when there is nothing.
   const std::string& note() const;
@@ -65,6 +69,7 @@ class Context {
   }
 
   /// Memory of the user's for an input or output, of at least the bytes its shape needs, kept until it is bound again.
+  /// It is used in place where it is aligned to 64 bytes, else copied.
   void bind_input(std::string_view name, const void* data, std::span<const i64> shape);
   void bind_output(std::string_view name, void* data, size_t bytes);
   /// Runs on what is bound; allocates nothing once the same shapes have been run.

@@ -170,6 +170,9 @@ Sequential<Layers...> sequential(Layers... layers) {
 /// -log softmax(logits)[label]: logits [batch, classes], integer labels [batch].
 Tensor cross_entropy_loss(const Tensor& logits, const Tensor& labels, Location at = Location::current());
 Tensor mse_loss(const Tensor& prediction, const Tensor& target, Location at = Location::current());
+Tensor l1_loss(const Tensor& prediction, const Tensor& target, Location at = Location::current());
+/// Binary cross-entropy of sigmoid(logits), targets in [0, 1].
+Tensor bce_with_logits_loss(const Tensor& logits, const Tensor& targets, Location at = Location::current());
 /// Fraction of rows whose greatest logit stands at the label.
 Tensor accuracy(const Tensor& logits, const Tensor& labels, Location at = Location::current());
 

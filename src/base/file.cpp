@@ -6,13 +6,18 @@
 
 #include <atomic>
 #include <cerrno>
+#include <charconv>
+#include <csignal>
 #include <cstring>
+#include <filesystem>
 
 #include "tenon/error.h"
 
 namespace tn {
 
 namespace {
+
+constexpr std::string_view kPart = ".part";  // then the process, "-" and a number
 
 /// Closes when it goes.
 struct Descriptor {
@@ -54,7 +59,7 @@ std::string read_file(std::string_view who, const std::string& path) {
 
 void write_file(std::string_view who, const std::string& path, std::span<const std::string_view> parts) {
   static std::atomic<unsigned> count{0};
-  std::string temporary = path + ".part" + std::to_string(::getpid()) + "-" + std::to_string(count++);
+  std::string temporary = path + std::string(kPart) + std::to_string(::getpid()) + "-" + std::to_string(count++);
   Descriptor d{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)};
   if (d.file < 0) refuse(who, path, "cannot be created: " + reason());
   auto give_up = [&] {
@@ -73,6 +78,19 @@ void write_file(std::string_view who, const std::string& path, std::span<const s
   // The new name must survive a crash too; a folder that cannot be synced is no error.
   Descriptor folder{::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
   if (folder.file >= 0) ::fsync(folder.file);
+}
+
+void remove_unfinished(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::string start = fs::path(path).filename().string() + std::string(kPart);
+  std::error_code error;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder_of(path), error)) {
+    std::string name = entry.path().filename().string();
+    if (!name.starts_with(start)) continue;
+    pid_t process = 0;
+    auto [end, wrong] = std::from_chars(name.data() + start.size(), name.data() + name.size(), process);
+    if (wrong == std::errc() && *end == '-' && ::kill(process, 0) && errno == ESRCH) fs::remove(entry.path(), error);
+  }
 }
 
 }  // namespace tn

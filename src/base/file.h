@@ -14,5 +14,7 @@ void write_file(std::string_view who, const std::string& path, std::span<const s
 inline void write_file(std::string_view who, const std::string& path, std::string_view bytes) {
   write_file(who, path, std::span(&bytes, 1));
 }
+/// Removes what writes of `path` left beside it that were killed; those of living processes stay.
+void remove_unfinished(const std::string& path);
 
 }  // namespace tn

@@ -2,6 +2,8 @@
 // see memory.cpp) in one bounded pool of the process.
 #pragma once
 #include <cstddef>
+#include <span>
+#include <type_traits>
 
 namespace tn {
 
@@ -13,6 +15,23 @@ struct Block {
 /// Uninitialised, aligned to kAlignment; throws Error naming the size when memory is refused or over the limit.
 Block take_block(size_t bytes);
 void give_block(Block block) noexcept;
+
+/// Room for n elements, uninitialised, while a library kernel runs; recycled, so that a repeated run allocates nothing.
+template <class T>
+class Scratch {
+  static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_destructible_v<T>);
+
+ public:
+  explicit Scratch(size_t n) : block_(take_block(n ? n * sizeof(T) : 1)), count_(n) {}
+  ~Scratch() { give_block(block_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  std::span<T> span() const { return {reinterpret_cast<T*>(block_.data), count_}; }
+
+ private:
+  Block block_;
+  size_t count_;
+};
 
 /// Bytes given out, and the most there were.
 size_t live_block_bytes();

@@ -8,10 +8,8 @@ namespace tn {
 
 namespace {
 
-constexpr size_t kMostNodes = 64;                 // of a cluster: keeps kernels and the depth of at() small
 constexpr size_t kMostSources = 32;               // of a movement that is computed on the way
 constexpr i64 kFewRows = 16, kMostAlone = 65536;  // rows, and elements in all, that one thread may have
-constexpr int kOutside = -2;                      // a reader that is no cluster
 
 bool same(std::span<const Dim> a, std::span<const Dim> b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
 
@@ -52,7 +50,7 @@ Clusters::Clusters(const Graph& g, const GraphIndex& index, bool fusing)
     else
       new_unit(n);
   }
-  if (fusing) absorb_prologues();
+  if (fusing) join_clusters();
   find_memory();
 }
 
@@ -167,6 +165,11 @@ bool Clusters::fits(const Cluster& c, u32 node, const Read& read) const {
   bool elements = same(shape, c.domain);
   if (c.kind != Group::Kind::rows) return elements && !read.moved;
   bool outer = !same(g_.type(read.value).shape(), c.domain);
+  // A sum down the columns is there when all rows are done.
+  const Node& maker = g_.nodes()[index_.producer[read.value]];
+  if (maker.op->lower.as<Reduction>() &&
+      row_axes(maker.attrs.get<std::vector<i64>>("axes"), c.domain.size()).trail == 0)
+    return false;
   if (elements && is_long(c)) return false;
   if (elements) return outer == read.moved;
   return outer && g_.type(n.first_result).size() == row_count(c);
@@ -201,7 +204,7 @@ std::vector<int> Clusters::candidates(u32 node) const {
   bool reduced = heads_for_rows(g_.nodes()[node].first_result);
   std::erase_if(found, [&](int c) {
     return std::find(refused.begin(), refused.end(), c) != refused.end() ||
-           (reduced && at(c).kind == Group::Kind::contraction);
+           (reduced && (at(c).kind == Group::Kind::contraction || jumps(at(c))));
   });
   std::sort(found.rbegin(), found.rend());
   found.erase(std::unique(found.begin(), found.end()), found.end());
@@ -213,7 +216,9 @@ bool Clusters::merge(int into, int from) {
   Cluster &a = at(into), &b = at(from);
   bool first = order_.before(a.unit, b.unit);
   u32 unit = first ? a.unit : b.unit, other = first ? b.unit : a.unit;
-  if (!order_.follow(unit, read_units(unit_nodes_[other], unit))) return false;
+  std::vector<u32> others = read_units(unit_nodes_[other], other);
+  std::erase(others, unit);
+  if (!order_.follow(unit, others)) return false;
   for (u32 n : b.nodes) cluster_of_[n] = into;
   a.nodes.insert(a.nodes.end(), b.nodes.begin(), b.nodes.end());
   std::sort(a.nodes.begin(), a.nodes.end());
@@ -248,6 +253,7 @@ void Clusters::join_element(u32 node) {
     // A second cluster this node reads: one kernel where they are alike.
     const Cluster& first = at(mine);
     bool plain = cluster.kind == Group::Kind::map || first.kind == Group::Kind::map;
+    if (cluster.kind != first.kind && (jumps(cluster) || jumps(first))) continue;
     if (plain && same(cluster.domain, first.domain) && first.nodes.size() + cluster.nodes.size() <= kMostNodes)
       merge(mine, c);
   }
@@ -256,8 +262,8 @@ void Clusters::join_element(u32 node) {
 
 /// Whether the elements are taken from other places than their own: rows, which walk all elements as one line, would
 /// find each place by divisions.
-static bool jumps(const Graph& g, const Cluster& c) {
-  return std::any_of(c.nodes.begin(), c.nodes.end(), [&](u32 n) { return g.nodes()[n].op->lower.as<Costly>(); });
+bool Clusters::jumps(const Cluster& c) const {
+  return std::any_of(c.nodes.begin(), c.nodes.end(), [&](u32 n) { return g_.nodes()[n].op->lower.as<Costly>(); });
 }
 
 void Clusters::join_reduction(u32 node) {
@@ -269,46 +275,8 @@ void Clusters::join_reduction(u32 node) {
   if (p == GraphIndex::kInput || cluster_of_[p] < 0) return;
   const Cluster& c = at(cluster_of_[p]);
   bool alike = c.kind == Group::Kind::map || (c.kind == Group::Kind::rows && c.row_axes == rows.row_axes);
-  if (!c.sealed && c.nodes.size() < kMostNodes && same(c.domain, rows.domain) && alike && !jumps(g_, c))
+  if (!c.sealed && c.nodes.size() < kMostNodes && same(c.domain, rows.domain) && alike && !jumps(c))
     merge(cluster_of_[p], mine);
-}
-
-/// The clusters (or kOutside) that read a value, through movements that are computed on the way.
-std::vector<int> Clusters::readers(u32 value) const {
-  std::vector<int> found;
-  auto note = [&](int c) {
-    if (std::find(found.begin(), found.end(), c) == found.end()) found.push_back(c);
-  };
-  std::vector<u32> open{value};
-  for (size_t k = 0; k < open.size(); ++k) {
-    if (k > 2000) return {kOutside};
-    if (is_output(open[k])) note(kOutside);
-    for (u32 user : index_.users[open[k]]) {
-      if (is_movement(user))
-        open.push_back(g_.nodes()[user].first_result);
-      else
-        note(cluster_of_[user] < 0 ? kOutside : cluster_of_[user]);
-    }
-  }
-  return found;
-}
-
-/// A map that only one reduction reads is computed inside it.
-void Clusters::absorb_prologues() {
-  for (int c = static_cast<int>(clusters_.size()); c-- > 0;) {
-    const Cluster& reduction = at(c);
-    if (reduction.nodes.empty()) continue;
-    if (reduction.kind != Group::Kind::columns && reduction.kind != Group::Kind::rows) continue;
-    u32 operand = g_.operands(g_.nodes()[reduction.anchor])[0], p = index_.producer[operand];
-    if (p == GraphIndex::kInput || cluster_of_[p] < 0 || cluster_of_[p] == c) continue;
-    int before = cluster_of_[p];
-    const Cluster& map = at(before);
-    if (map.kind != Group::Kind::map || !same(map.domain, g_.type(operand).shape()) || jumps(g_, map)) continue;
-    bool only = reduction.nodes.size() + map.nodes.size() <= kMostNodes;
-    for (u32 n : map.nodes)
-      for (int reader : readers(g_.nodes()[n].first_result)) only = only && (reader == before || reader == c);
-    if (only) merge(c, before);
-  }
 }
 
 }  // namespace tn

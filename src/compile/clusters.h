@@ -42,6 +42,7 @@ class Clusters {
   void need(u32 value);
 
  private:
+  static constexpr size_t kMostNodes = 64;  // of a cluster: keeps kernels and the depth of at() small
   /// A value a node reads, directly or through movements.
   struct Read {
     u32 value;
@@ -65,7 +66,15 @@ class Clusters {
   bool fits(const Cluster& c, u32 node, const Read& read) const;
   bool heads_for_rows(u32 value) const;
   bool merge(int into, int from);
+  bool jumps(const Cluster& c) const;
+  // Joining clusters.
+  void join_clusters();
   void absorb_prologues();
+  void join_columns();
+  bool share_rows(const Cluster& c, const Cluster& columns) const;
+  void join_siblings();
+  void join_alike();
+  std::vector<u32> elements_read(const Cluster& c, std::span<const Dim> shape) const;
   std::vector<int> readers(u32 value) const;
   // Memory.
   void find_memory();

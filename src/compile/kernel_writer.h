@@ -54,6 +54,9 @@ class KernelWriter {
     Dim row_limit = loops::Node::kNone, lane_limit = loops::Node::kNone;
   };
   void set_tile(const TileContext& t) { tile_ = t; }
+  /// While set, what loads and stores of lanes will touch with `symbol` replaced by `next` is fetched ahead of time.
+  void fetch_ahead(Dim symbol, Dim next) { ahead_ = {symbol, next}; }
+  void fetch_nothing() { ahead_ = {}; }
   const TileContext& tile() const { return tile_; }
 
   /// The value's tile at the coordinates of its axes.
@@ -106,6 +109,7 @@ class KernelWriter {
     Dim symbol;
     loops::Val loop;  // innermost loop around it; -1 = none
   };
+  void fetch(int buffer, Dim offset);
   loops::Val number_tile(Dim d);
   Dim simplified(Dim d);
   static Key key_of(u32 value, std::span<const Dim> coords, const TileContext& tile);
@@ -134,6 +138,7 @@ class KernelWriter {
   std::vector<Open> open_;
   std::vector<Bound> bounds_;
   std::vector<Dim>* observed_ = nullptr;
+  std::pair<Dim, Dim> ahead_;
 };
 
 }  // namespace tn

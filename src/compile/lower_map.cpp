@@ -1,41 +1,99 @@
 // Maps: every element of the outputs on its own. Trailing axes that all accesses walk as one become the lanes; the axes
-// before them, cut into chunks, are the parallel index.
+// before them, cut into chunks, are the parallel index. Outputs of several shapes lie one after the other in it. Where
+// an operand runs along another axis, tiles are turned (turned_map.h).
+#include <algorithm>
+
 #include "compile/group.h"
+#include "compile/turned_map.h"
 
 namespace tn {
 
 using loops::Val;
 
 namespace {
+
 constexpr i64 kChunk = 2048;  // elements of the inner extent a parallel iteration takes
-}
 
-Lowered lower_map(const Graph& g, const GraphIndex& index, const Group& group, const Target& target) {
-  auto shape = g.type(group.outputs[0]).shape();
-  auto evaluate = [&](KernelWriter& w, std::span<const Dim> at) {
-    for (u32 v : group.outputs) {
-      Val value = w.at(v, at);
-      w.store(v, at, value);
-    }
-  };
-  auto merged = static_cast<size_t>(merged_axes(g, index, group, shape, evaluate));
-  auto outer_shape = shape.first(shape.size() - merged), inner_shape = shape.last(merged);
-  Dim inner = product(inner_shape), outer = product(outer_shape);
-  Dim chunks = inner.is_constant() && inner.value() <= kChunk ? Dim(1) : ceildiv(inner, kChunk);
+/// The outputs of one shape.
+class Part {
+ public:
+  Part(const Graph& g, u32 first) : g_(g), outputs_{first} {
+    auto shape = g.type(first).shape();
+    shape_.assign(shape.begin(), shape.end());
+  }
 
-  KernelWriter w(g, index, group.computed, "map");
-  w.builder().parallel("p", outer * chunks, [&](Dim p) {
-    Dim row = chunks == Dim(1) ? p : outer == Dim(1) ? Dim(0) : floordiv(p, chunks);
-    Dim first = chunks == Dim(1) ? Dim(0) : (p - row * chunks) * Dim(kChunk);
-    Dim extent = chunks == Dim(1) ? inner : min(inner - first, kChunk);
-    Coords at = coordinates(row, outer_shape);
-    at.resize(shape.size(), Dim(0));
-    blocks(w, extent, target.map_lanes, {}, [&](Dim base, std::span<const Val>) {
-      Coords lanes = coordinates(first + base + loops::lane(), inner_shape);
-      std::copy(lanes.begin(), lanes.end(), at.begin() + static_cast<std::ptrdiff_t>(outer_shape.size()));
+  bool takes(u32 v) const {
+    auto shape = g_.type(v).shape();
+    return std::equal(shape.begin(), shape.end(), shape_.begin(), shape_.end());
+  }
+  void add(u32 v) { outputs_.push_back(v); }
+
+  /// Cuts the elements into parallel iterations; returns how many.
+  Dim cut(const GraphIndex& index, const Group& group, const Target& target) {
+    auto probe = [&](KernelWriter& w, std::span<const Dim> at) { evaluate(w, at); };
+    turned_ = TurnedMap::of(g_, index, group, shape_, target, probe);
+    if (turned_) return turned_->iterations();
+    outer_rank_ = shape_.size() - static_cast<size_t>(merged_axes(g_, index, group, shape_, probe));
+    inner_ = product(std::span(shape_).subspan(outer_rank_));
+    outer_ = product(std::span(shape_).first(outer_rank_));
+    chunks_ = inner_.is_constant() && inner_.value() <= kChunk ? Dim(1) : ceildiv(inner_, kChunk);
+    return outer_ * chunks_;
+  }
+
+  /// Iteration p of them.
+  void write(KernelWriter& w, Dim p, int lanes) const {
+    if (turned_)
+      return turned_->write(w, p, [&](KernelWriter& writer, std::span<const Dim> at) { evaluate(writer, at); });
+    Dim row = chunks_ == Dim(1) ? p : outer_ == Dim(1) ? Dim(0) : floordiv(p, chunks_);
+    Dim first = chunks_ == Dim(1) ? Dim(0) : (p - row * chunks_) * Dim(kChunk);
+    Dim extent = chunks_ == Dim(1) ? inner_ : min(inner_ - first, kChunk);
+    Coords at = coordinates(row, std::span(shape_).first(outer_rank_));
+    at.resize(shape_.size(), Dim(0));
+    blocks(w, extent, lanes, {}, [&](Dim base, std::span<const Val>) {
+      Coords inner = coordinates(first + base + loops::lane(), std::span(shape_).subspan(outer_rank_));
+      std::copy(inner.begin(), inner.end(), at.begin() + static_cast<std::ptrdiff_t>(outer_rank_));
       evaluate(w, at);
       return std::vector<Val>{};
     });
+  }
+
+ private:
+  void evaluate(KernelWriter& w, std::span<const Dim> at) const {
+    for (u32 v : outputs_) {
+      Val value = w.at(v, at);
+      w.store(v, at, value);
+    }
+  }
+
+  const Graph& g_;
+  std::vector<u32> outputs_;
+  Shape shape_;
+  size_t outer_rank_ = 0;
+  Dim inner_, outer_, chunks_;
+  std::optional<TurnedMap> turned_;
+};
+
+}  // namespace
+
+Lowered lower_map(const Graph& g, const GraphIndex& index, const Group& group, const Target& target) {
+  std::vector<Part> parts;
+  for (u32 v : group.outputs) {
+    auto same = std::find_if(parts.begin(), parts.end(), [&](const Part& p) { return p.takes(v); });
+    same == parts.end() ? parts.emplace_back(g, v), void() : same->add(v);
+  }
+  std::vector<Dim> starts{0};
+  for (Part& p : parts) starts.push_back(starts.back() + p.cut(index, group, target));
+
+  KernelWriter w(g, index, group.computed, "map");
+  w.builder().parallel("p", starts.back(), [&](Dim p) {
+    if (parts.size() == 1) return parts[0].write(w, p, target.map_lanes);
+    for (size_t i = 0; i < parts.size(); ++i) {
+      Dim count = starts[i + 1] - starts[i], mine = p - starts[i];
+      // A loop of one iteration where p is one of this part's, else of none.
+      Dim here = max(min(min(mine + Dim(1), count - mine), 1), 0);
+      w.builder().serial("t", here,
+                         [&](Dim) { parts[i].write(w, max(min(mine, count - Dim(1)), 0), target.map_lanes); });
+    }
   });
   Lowered done;
   done.kernel = w.finish();

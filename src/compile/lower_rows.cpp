@@ -1,6 +1,8 @@
 // Rows: passes over the trailing axes of one shape, and over leading axes too where the reductions go over them
 // (planes: the statistics of a channel). Each pass makes the reductions that need nothing but earlier passes; after
-// them come values of the kept axes, then a pass over the elements.
+// them come values of the kept axes, then a pass over the elements. Columns, reductions over all the axes before the
+// trailing ones, are taken on the way: each parallel iteration then is a chunk of rows with accumulators in memory, and
+// a second phase adds up the chunks, in the order lower_columns.cpp has too.
 #include <algorithm>
 
 #include "compile/group.h"
@@ -24,7 +26,7 @@ class RowsLowering {
       : g_(g), group_(group), target_(target), w_(g, index, group.computed, "rows") {
     const Node& anchor = g.nodes()[group.anchor];
     shape_ = g.type(g.operands(anchor)[0]).shape();
-    axes_ = row_axes(anchor.attrs.get<std::vector<i64>>("axes"), shape_.size());
+    axes_ = walk_of(anchor);
     kept_ = kept_extents(shape_, axes_);
     outer_ = product(kept_);
     length_ = product(shape_.last(axes_.trail));
@@ -37,8 +39,10 @@ class RowsLowering {
   }
 
   Lowered run() {
-    bool split = !one_chunk_ && levels_ == 1 && full_outputs_.empty();
-    if (split)
+    bool many = outer_.is_constant() && outer_.value() >= kManyRows;
+    if (!columns_.empty())
+      run_columns();
+    else if (!one_chunk_ && levels_ == 1 && full_outputs_.empty() && !many)
       run_split();
     else
       run_together();
@@ -49,20 +53,37 @@ class RowsLowering {
   }
 
  private:
+  static constexpr i64 kManyRows = 16;       // rows that are enough work for all threads
+  static constexpr i64 kLanesAPiece = 2048;  // of columns, for a parallel iteration
+
+  RowAxes walk_of(const Node& reduction) const {
+    RowAxes a = row_axes(reduction.attrs.get<std::vector<i64>>("axes"), shape_.size());
+    return a.trail > 0 ? a : RowAxes{0, shape_.size() - a.lead};
+  }
+
   void find_rows() {
     std::vector<int> level(g_.value_count(), 0);
+    std::vector<bool> of_columns(g_.value_count(), false);
     for (u32 n = 0; n < g_.nodes().size(); ++n) {
       if (!group_.computed[n]) continue;
       const Node& node = g_.nodes()[n];
       int mine = 0;
       for (u32 v : g_.operands(node)) mine = std::max(mine, level[v]);
-      if (const auto* r = node.op->lower.as<Reduction>()) {
+      const auto* r = node.op->lower.as<Reduction>();
+      if (r && row_axes(node.attrs.get<std::vector<i64>>("axes"), shape_.size()).trail == 0) {
+        columns_.push_back({n, g_.operands(node)[0], node.first_result, {r->combine}, mine});
+        of_columns[node.first_result] = true;
+      } else if (r) {
         rows_.push_back({n, g_.operands(node)[0], node.first_result, {r->combine}, mine});
         levels_ = std::max(levels_, ++mine);
       }
       for (u32 i = 0; i < node.result_count; ++i) level[node.first_result + i] = mine;
+      if (!node.op->lower.as<Movement>()) continue;
+      for (u32 v : g_.operands(node))
+        if (is_kept_shaped(v)) moved_.push_back({v, level[v]});
     }
     for (u32 v : group_.outputs) {
+      if (of_columns[v]) continue;
       bool full = g_.type(v).size() != outer_ || is_element_shaped(v);
       (full ? full_outputs_ : outer_outputs_).push_back(v);
     }
@@ -72,6 +93,12 @@ class RowsLowering {
   bool is_element_shaped(u32 v) const {
     auto shape = g_.type(v).shape();
     return lead_ * length_ != Dim(1) && std::equal(shape.begin(), shape.end(), shape_.begin(), shape_.end());
+  }
+
+  /// Whether the value has a number for each row, which the elements read by movements.
+  bool is_kept_shaped(u32 v) const {
+    auto shape = g_.type(v).shape();
+    return shape.size() == kept_.size() && !kept_.empty() && std::equal(shape.begin(), shape.end(), kept_.begin());
   }
 
   Coords element(std::span<const Dim> outer, Dim lead, Dim k) const {
@@ -101,6 +128,11 @@ class RowsLowering {
     });
   }
 
+  /// Rows of a plane lie far apart, where the processor does not foresee the next one.
+  void fetch_next(Dim l, Dim end) {
+    if (target_.compiled) w_.fetch_ahead(l, min(l + Dim(1), end - Dim(1)));
+  }
+
   /// These rows over chunk c, one number each.
   std::vector<Val> accumulate(std::span<const Row> rows, std::span<const Dim> outer, Dim c) {
     std::vector<Val> acc;
@@ -109,9 +141,12 @@ class RowsLowering {
     if (axes_.lead == 0) {
       acc = walk(rows, outer, 0, first, one_chunk_ ? length_ : min(length_ - first, chunk_), acc);
     } else {
-      acc = w_.builder().loop(
-          "l", one_chunk_ ? lead_ : min(lead_ - first, chunk_), acc,
-          [&](Dim l, std::span<const Val> carries) { return walk(rows, outer, first + l, 0, length_, carries); });
+      Dim count = one_chunk_ ? lead_ : min(lead_ - first, chunk_);
+      acc = w_.builder().loop("l", count, acc, [&](Dim l, std::span<const Val> carries) {
+        fetch_next(l, lead_ - first);
+        return walk(rows, outer, first + l, 0, length_, carries);
+      });
+      w_.fetch_nothing();
     }
     std::vector<Val> folded;
     for (size_t i = 0; i < rows.size(); ++i) folded.push_back(rows[i].combine.fold(w_.builder(), acc[i]));
@@ -154,9 +189,13 @@ class RowsLowering {
   }
 
   void store_elements(std::span<const Dim> outer) {
-    if (full_outputs_.empty()) return;
+    if (full_outputs_.empty() && columns_.empty()) return;
     if (lead_ == Dim(1)) return store_row(outer, 0);
-    w_.builder().serial("l", lead_, [&](Dim l) { store_row(outer, l); });
+    w_.builder().serial("l", lead_, [&](Dim l) {
+      fetch_next(l, lead_);
+      store_row(outer, l);
+    });
+    w_.fetch_nothing();
   }
 
   void store_row(std::span<const Dim> outer, Dim lead) {
@@ -166,23 +205,92 @@ class RowsLowering {
         Val x = w_.at(v, at);
         w_.store(v, at, x);
       }
+      add_to_columns(at, base + loops::lane());
       return std::vector<Val>{};
     });
   }
 
+  /// Computes what the elements read of this row, so that their loop does not.
+  void hoist(int level, std::span<const Dim> outer) {
+    w_.set_tile({});
+    for (const Moved& m : moved_)
+      if (m.level == level) w_.at(m.value, outer);
+  }
+
+  void run_row(Dim p) {
+    Coords outer = coordinates(p, kept_);
+    hoist(0, outer);
+    for (int level = 0; level < levels_; ++level) {
+      std::vector<Row> rows = rows_of(level);
+      if (one_chunk_)
+        finish_rows(rows, outer, accumulate(rows, outer, 0));
+      else
+        finish_rows(rows, outer, accumulate_chunks(rows, outer));
+      hoist(level + 1, outer);
+    }
+    store_outer(outer, p);
+    store_elements(outer);
+  }
+
   void run_together() {
-    w_.builder().parallel("p", outer_, [&](Dim p) {
-      Coords outer = coordinates(p, kept_);
-      for (int level = 0; level < levels_; ++level) {
-        std::vector<Row> rows = rows_of(level);
-        if (one_chunk_)
-          finish_rows(rows, outer, accumulate(rows, outer, 0));
-        else
-          finish_rows(rows, outer, accumulate_chunks(rows, outer));
-      }
-      store_outer(outer, p);
-      store_elements(outer);
+    w_.builder().parallel("p", outer_, [&](Dim p) { run_row(p); });
+  }
+
+  // -------------------------------------------------------------- columns
+
+  loops::Builder::Limits lane_limit() { return {loops::Node::kNone, w_.tile().lane_limit, false, 0}; }
+
+  /// Adds the elements at `at`, number k of their row, to the accumulators of this chunk.
+  void add_to_columns(std::span<const Dim> at, Dim k) {
+    for (size_t i = 0; i < columns_.size(); ++i) {
+      Dim place = chunk_of_rows_ * length_ + k;
+      Val x = w_.at(columns_[i].operand, at);
+      Val acc = w_.load(sums_[i], place);
+      Val next = columns_[i].combine.join(w_.builder(), acc, x);
+      w_.builder().store(sums_[i], {&place, 1}, w_.widened(next, 1, w_.tile().lanes), lane_limit());
+    }
+  }
+
+  Val column_neutral(const Row& column, int lanes) {
+    return column.combine.neutral(w_.builder(), compute_dtype(g_.type(column.operand).dtype()), 1, lanes);
+  }
+
+  void run_columns() {
+    Dim chunks = ceildiv(outer_, kColumnChunk);
+    for (const Row& c : columns_)
+      sums_.push_back(w_.temp("sums", compute_dtype(g_.type(c.operand).dtype()), {chunks, length_}));
+    w_.builder().parallel("p", chunks, [&](Dim c) {
+      chunk_of_rows_ = c;
+      blocks(w_, length_, target_.map_lanes, {}, [&](Dim base, std::span<const Val>) {
+        Dim place = c * length_ + base + loops::lane();
+        for (size_t i = 0; i < columns_.size(); ++i) {
+          Val none = column_neutral(columns_[i], w_.tile().lanes);
+          w_.builder().store(sums_[i], {&place, 1}, none, lane_limit());
+        }
+        return std::vector<Val>{};
+      });
+      Dim first = c * Dim(kColumnChunk);
+      w_.builder().serial("r", min(outer_ - first, kColumnChunk), [&](Dim r) { run_row(first + r); });
     });
+    w_.builder().parallel("o", ceildiv(length_, kLanesAPiece), [&](Dim o) {
+      Dim first = o * Dim(kLanesAPiece);
+      blocks(w_, min(length_ - first, kLanesAPiece), target_.map_lanes, {}, [&](Dim base, std::span<const Val>) {
+        for (size_t i = 0; i < columns_.size(); ++i) finish_column(columns_[i], sums_[i], first + base, chunks);
+        return std::vector<Val>{};
+      });
+    });
+  }
+
+  void finish_column(const Row& column, int sums, Dim first, Dim chunks) {
+    auto tile = w_.tile();
+    Val start = column_neutral(column, tile.lanes);
+    Val v = w_.builder().loop("c", chunks, {&start, 1}, [&](Dim chunk, std::span<const Val> carries) {
+      w_.set_tile(tile);
+      Val x = w_.load(sums, chunk * length_ + first + loops::lane());
+      return std::vector<Val>{column.combine.join(w_.builder(), carries[0], x)};
+    })[0];
+    Coords at = coordinates(first + loops::lane(), shape_.last(axes_.trail));
+    w_.store(column.result, at, rounded(w_, column.result, v));
   }
 
   std::vector<Val> accumulate_chunks(std::span<const Row> rows, std::span<const Dim> outer) {
@@ -228,7 +336,14 @@ class RowsLowering {
   Dim outer_, length_, lead_, chunks_;  // kept elements; trailing and leading ones of each; pieces of a reduction
   i64 chunk_;
   bool one_chunk_;
-  std::vector<Row> rows_;
+  std::vector<Row> rows_, columns_;
+  struct Moved {
+    u32 value;
+    int level;  // of reductions it depends on
+  };
+  std::vector<Moved> moved_;  // numbers of rows that elements read
+  std::vector<int> sums_;     // of columns: accumulators of each chunk of rows
+  Dim chunk_of_rows_ = 0;
   int levels_ = 0;
   std::vector<u32> full_outputs_, outer_outputs_;
 };

@@ -7,55 +7,21 @@
 
 namespace tn {
 
-static Values operands_of(const Graph& g, const Node& n, const Values& env) {
-  Values x;
-  for (u32 v : g.operands(n)) x.push_back(env[v]);
-  return x;
-}
-
-GraphPtr rewrite_graph(const Graph& g, const NodeRewrite& rewrite) {
-  Builder b;
-  Values env(g.value_count());
-  for (u32 i = 0; i < g.input_count(); ++i) env[i] = b.input(g.type(i));
-  for (const Node& n : g.nodes()) {
-    b.where = n.where;
-    Values x = operands_of(g, n, env);
-    auto made = rewrite(b, n, x);
-    Values results = made ? std::move(*made) : b.emit(*n.op, x, n.attrs, &n.where);
-    std::copy(results.begin(), results.end(), env.begin() + n.first_result);
-  }
-  Values outputs;
-  for (u32 o : g.outputs()) outputs.push_back(env[o]);
-  return b.build(outputs);
-}
-
 // ---------------------------------------------------------------- expansion
 
-static Values inline_expanded(Builder& b, const Graph& g, ValueSpan inputs) {
-  Values env(g.value_count());
-  std::copy(inputs.begin(), inputs.end(), env.begin());
-  for (const Node& n : g.nodes()) {
-    b.where = n.where;
-    Values x = operands_of(g, n, env), results;
+static Values inline_expanded(Builder& into, const Graph& g, ValueSpan inputs) {
+  return inline_rewritten(into, g, inputs, [](Builder& b, const Node& n, ValueSpan x) -> std::optional<Values> {
+    if (n.op->name == "call") return inline_expanded(b, *n.attrs.get<GraphPtr>("body"), x);
     const auto* rule = n.op->lower.as<Expand>();
-    if (rule && !has_template(n)) {
-      std::vector<Type> types;
-      for (const Value& v : x) types.push_back(v.type());
-      GraphPtr body = make_graph(types, [&](Builder& inner, ValueSpan v) {
-        inner.where = n.where;
-        return rule->expand(inner, v, n.attrs);
-      });
-      results = inline_expanded(b, *body, x);
-    } else if (n.op->name == "call") {
-      results = inline_expanded(b, *n.attrs.get<GraphPtr>("body"), x);
-    } else {
-      results = b.emit(*n.op, x, n.attrs, &n.where);
-    }
-    std::copy(results.begin(), results.end(), env.begin() + n.first_result);
-  }
-  Values outputs;
-  for (u32 o : g.outputs()) outputs.push_back(env[o]);
-  return outputs;
+    if (!rule || has_template(n)) return std::nullopt;
+    std::vector<Type> types;
+    for (const Value& v : x) types.push_back(v.type());
+    GraphPtr body = make_graph(types, [&](Builder& inner, ValueSpan v) {
+      inner.where = n.where;
+      return rule->expand(inner, v, n.attrs);
+    });
+    return inline_expanded(b, *body, x);
+  });
 }
 
 GraphPtr expand_composites(const GraphPtr& g) {
@@ -108,7 +74,7 @@ static Value split_reduction(Builder& b, const Node& n, Value x) {
 }
 
 GraphPtr split_reductions(const GraphPtr& g) {
-  return rewrite_graph(*g, [](Builder& b, const Node& n, ValueSpan x) -> std::optional<Values> {
+  return rewrite_graph(*g, g->input_types(), [](Builder& b, const Node& n, ValueSpan x) -> std::optional<Values> {
     if (!n.op->lower.as<Reduction>()) return std::nullopt;
     return Values{split_reduction(b, n, x[0])};
   });

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ir/op_def.h"
+#include "ir/rewrite.h"
 #include "op/emit.h"
 #include "runtime/execute.h"
 
@@ -44,24 +45,14 @@ class Folder {
   GraphPtr run() {
     compute();
     if (values_.empty()) return nullptr;
-    return make_graph(g_.input_types(), [&](Builder& b, ValueSpan in) {
-      Values env(g_.value_count());
-      std::copy(in.begin(), in.end(), env.begin());
-      size_t next = 0;
-      for (const Node& n : g_.nodes()) {
-        bool known = n.op != &constant_op() && known_[n.first_result];
-        Values x, r;
-        for (u32 v : g_.operands(n)) x.push_back(env[v]);
-        if (!known) r = b.emit(*n.op, x, n.attrs, &n.where);
-        for (u32 i = 0; i < n.result_count; ++i)
-          if (!known)
-            env[n.first_result + i] = r[i];
-          else if (wanted_[n.first_result + i])
-            env[n.first_result + i] = b.emit1(constant_op(), {}, {{"value", values_[next++]}, {"name", std::string()}});
-      }
-      Values out;
-      for (u32 o : g_.outputs()) out.push_back(env[o]);
-      return out;
+    size_t next = 0;
+    return rewrite_graph(g_, g_.input_types(), [&](Builder& b, const Node& n, ValueSpan) -> std::optional<Values> {
+      if (n.op == &constant_op() || !known_[n.first_result]) return std::nullopt;
+      Values r(n.result_count);
+      for (u32 i = 0; i < n.result_count; ++i)
+        if (wanted_[n.first_result + i])
+          r[i] = b.emit1(constant_op(), {}, {{"value", values_[next++]}, {"name", std::string()}});
+      return r;
     });
   }
 

@@ -7,6 +7,7 @@
 #include "engine/picture.h"
 #include "ir/named_graph.h"
 #include "ir/op_def.h"
+#include "ir/rewrite.h"
 #include "onnx/export.h"
 #include "onnx/import.h"
 #include "tensor/evaluate.h"
@@ -30,49 +31,9 @@ const OpDef& constant_op() {
 
 bool is_weight(const Node& n) { return n.op == &constant_op() && !n.attrs.get<std::string>("name").empty(); }
 
-/// The graph again, each node given to `visit` first: it may return results of its own.
-template <class Visit>
-GraphPtr rewritten(const Graph& g, std::span<const Type> inputs, Visit visit) {
-  return make_graph(inputs, [&](Builder& b, ValueSpan in) {
-    Values env(g.value_count());
-    std::copy(in.begin(), in.begin() + g.input_count(), env.begin());
-    for (const Node& n : g.nodes()) {
-      Values x;
-      for (u32 v : g.operands(n)) x.push_back(env[v]);
-      Values r = visit(b, in, n, x);
-      if (r.empty()) r = b.emit(*n.op, x, n.attrs, &n.where);
-      std::copy(r.begin(), r.end(), env.begin() + n.first_result);
-    }
-    Values out;
-    for (u32 o : g.outputs()) out.push_back(env[o]);
-    return out;
-  });
-}
-
-using Sizes = std::vector<std::pair<Dim, Dim>>;
-
-/// The graph with sizes replaced, in types, attributes and sub-graphs.
-GraphPtr with_sizes(const Graph& g, const Sizes& sizes) {
-  std::vector<Type> types;
-  auto replaced = [&](std::span<const Dim> shape) {
-    Shape r;
-    for (Dim d : shape) r.push_back(substitute(d, sizes));
-    return r;
-  };
-  for (Type t : g.input_types()) types.push_back(t.is_tensor() ? t.with(replaced(t.shape())) : t);
-  return rewritten(g, types, [&](Builder& b, ValueSpan, const Node& n, ValueSpan x) {
-    std::vector<NamedAttr> attrs(n.attrs.items().begin(), n.attrs.items().end());
-    for (auto& [name, value] : attrs) {
-      if (auto* shape = std::get_if<Shape>(&value)) *shape = replaced(*shape);
-      if (auto* sub = std::get_if<GraphPtr>(&value); sub && *sub) *sub = with_sizes(**sub, sizes);
-    }
-    return b.emit(*n.op, x, Attrs(std::move(attrs)), &n.where);
-  });
-}
-
 /// A graph of symbolic sizes takes those of the tensors it is recorded among.
 GraphPtr fitted(const GraphPtr& g, std::span<const Tensor> inputs) {
-  Sizes sizes;
+  std::vector<std::pair<Dim, Dim>> sizes;
   for (u32 i = 0; i < std::min<size_t>(inputs.size(), g->input_count()); ++i) {
     auto want = g->type(i).shape(), have = inputs[i].shape();
     for (size_t a = 0; a < std::min(want.size(), have.size()); ++a) {
@@ -128,9 +89,9 @@ std::string Network::svg() const { return svg_picture(*net_); }
 Network Network::with_weights(std::span<const Tensor> weights_) const {
   size_t next = 0;
   auto changed = std::make_shared<NamedGraph>(*net_);
-  changed->graph =
-      rewritten(*net_->graph, net_->graph->input_types(), [&](Builder& b, ValueSpan, const Node& n, ValueSpan) {
-        if (!is_weight(n)) return Values{};
+  changed->graph = rewrite_graph(
+      *net_->graph, net_->graph->input_types(), [&](Builder& b, const Node& n, ValueSpan) -> std::optional<Values> {
+        if (!is_weight(n)) return std::nullopt;
         if (next == weights_.size())
           fail("with_weights", "expected a tensor for each weight, got " + std::to_string(weights_.size()));
         const Tensor& t = weights_[next++];
@@ -172,9 +133,9 @@ Network Network::replace_last(std::string_view op_name, std::string_view by, con
   if (!last) fail("replace_last", "expected a node of op " + std::string(op_name) + ", got a network without one");
   const OpDef& replacement = op(by);
   auto changed = std::make_shared<NamedGraph>(*net_);
-  changed->graph =
-      rewritten(*net_->graph, net_->graph->input_types(), [&](Builder& b, ValueSpan, const Node& n, ValueSpan x) {
-        if (&n != last) return Values{};
+  changed->graph = rewrite_graph(
+      *net_->graph, net_->graph->input_types(), [&](Builder& b, const Node& n, ValueSpan x) -> std::optional<Values> {
+        if (&n != last) return std::nullopt;
         Values r = b.emit(replacement, x, attrs_of(replacement, fields), &n.where);
         for (u32 i = 0; i < n.result_count; ++i)
           if (i >= r.size() || r[i].type() != net_->graph->type(n.first_result + i))
@@ -199,8 +160,9 @@ std::vector<Tensor> Network::apply(std::span<const Tensor> weights_, std::span<c
     for (const Node& n : g.nodes())
       if (is_weight(n)) types.push_back(g.type(n.first_result));
     u32 next = g.input_count();
-    lifted_->graph = rewritten(g, types, [&](Builder&, ValueSpan in, const Node& n, ValueSpan) {
-      return is_weight(n) ? Values{in[next++]} : Values{};
+    lifted_->graph = rewrite_graph(g, types, [&](Builder& b, const Node& n, ValueSpan) -> std::optional<Values> {
+      if (!is_weight(n)) return std::nullopt;
+      return Values{Value{&b, next++}};
     });
   });
   size_t want = lifted_->graph->input_count() - net_->graph->input_count();

@@ -8,8 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
-#include "base/file.h"
 #include "base/hash.h"
+#include "ir/graph_text.h"
 #include "tenon/error.h"
 
 namespace tn::engine {
@@ -17,13 +17,9 @@ namespace tn::engine {
 namespace {
 
 constexpr std::string_view kMagic = "TENONPLN";
-constexpr size_t kHead = 32, kSections = 4, kTable = kSections * 16;
-
-struct Range {
-  u64 offset, bytes;
-};
-
-[[noreturn]] void refuse(const std::string& path, const std::string& why) { fail("plan", "'" + path + "': " + why); }
+constexpr std::string_view PlanFile::* kSections[] = {&PlanFile::manifest, &PlanFile::graph, &PlanFile::code,
+                                                      &PlanFile::objects, &PlanFile::data};
+constexpr size_t kHead = 32, kCount = std::size(kSections), kTable = kCount * 16;
 
 template <class T>
 void put(std::string& to, T v) {
@@ -37,36 +33,49 @@ T number_at(std::string_view bytes, size_t at) {
   return v;
 }
 
-std::string kernel_section(const std::vector<StoredKernel>& kernels) {
-  std::string s;
-  put(s, static_cast<u64>(kernels.size()));
-  for (const StoredKernel& k : kernels) {
-    put(s, static_cast<u64>(k.text.size()));
-    put(s, static_cast<u64>(k.object.size()));
+size_t padding(size_t at) { return (kAlignment - at % kAlignment) % kAlignment; }
+
+}  // namespace
+
+void refuse(const std::string& name, const std::string& why) { fail("plan", "'" + name + "': " + why); }
+
+std::vector<std::string> framed(const PlanFile& file) {
+  std::string table, body;
+  size_t start = kHead + kTable;
+  for (auto section : kSections) {
+    std::string_view part = file.*section;
+    body.append(padding(start + body.size()), '\0');
+    put(table, static_cast<u64>(start + body.size()));
+    put(table, static_cast<u64>(part.size()));
+    body += part;
   }
-  for (const StoredKernel& k : kernels) (s += k.text) += k.object;
-  return s;
+  std::string rest = table + body, head(kMagic);
+  put(head, kPlanFormat);
+  put(head, static_cast<u32>(kCount));
+  put(head, static_cast<u64>(kHead + rest.size()));
+  put(head, hash_bytes(rest.data(), rest.size()));
+  return {std::move(head), std::move(rest)};
 }
 
-std::vector<StoredKernel> kernels_of(const std::string& path, std::string_view section) {
-  auto damaged = [&] { refuse(path, "expected a table of kernels that fits its section, got a damaged one"); };
-  if (section.size() < 8) damaged();
-  u64 count = number_at<u64>(section, 0);
-  if (count > (section.size() - 8) / 16) damaged();
-  size_t at = 8 + static_cast<size_t>(count) * 16;
-  auto take = [&](u64 bytes) {
-    if (bytes > section.size() - at) damaged();
-    std::string_view piece = section.substr(at, bytes);
-    at += bytes;
-    return piece;
-  };
-  std::vector<StoredKernel> kernels;
-  for (u64 i = 0; i < count; ++i) {
-    size_t entry = 8 + static_cast<size_t>(i) * 16;
-    std::string_view text = take(number_at<u64>(section, entry));
-    kernels.push_back({text, take(number_at<u64>(section, entry + 8))});
+PlanFile sections_of(std::string_view bytes, const std::string& name) {
+  if (bytes.size() < kHead || bytes.substr(0, 8) != kMagic) refuse(name, "expected a plan file, got something else");
+  if (u32 version = number_at<u32>(bytes, 8); version != kPlanFormat)
+    refuse(name, "expected format version " + std::to_string(kPlanFormat) + ", got " + std::to_string(version) +
+                     "; build the plan again with this Tenon");
+  if (u64 size = number_at<u64>(bytes, 16); size != bytes.size())
+    refuse(name, "expected " + std::to_string(size) + " bytes, got " + std::to_string(bytes.size()) +
+                     "; the file is truncated or damaged");
+  if (bytes.size() < kHead + kTable || number_at<u32>(bytes, 12) != kCount ||
+      number_at<u64>(bytes, 24) != hash_bytes(bytes.data() + kHead, bytes.size() - kHead))
+    refuse(name, "expected the checksum written in it, got another; the file is damaged");
+  PlanFile file;
+  for (size_t i = 0; i < kCount; ++i) {
+    u64 offset = number_at<u64>(bytes, kHead + i * 16), size = number_at<u64>(bytes, kHead + i * 16 + 8);
+    if (offset % kAlignment || offset > bytes.size() || size > bytes.size() - offset)
+      refuse(name, "expected sections within the file, got one beyond its end; the file is damaged");
+    file.*kSections[i] = bytes.substr(offset, size);
   }
-  return kernels;
+  return file;
 }
 
 std::shared_ptr<void> map_file(const std::string& path, std::string_view& bytes) {
@@ -75,66 +84,71 @@ std::shared_ptr<void> map_file(const std::string& path, std::string_view& bytes)
   struct stat info{};
   bool regular = !::fstat(file, &info) && S_ISREG(info.st_mode);
   auto size = static_cast<size_t>(info.st_size);
-  void* memory = regular && size ? ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, file, 0) : MAP_FAILED;
+  void* memory = regular && size ? ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0) : MAP_FAILED;
   ::close(file);
   if (memory == MAP_FAILED) refuse(path, "expected a plan file, got an empty file or none that can be mapped");
   bytes = {static_cast<const char*>(memory), size};
   return {memory, [size](void* p) { ::munmap(p, size); }};
 }
 
-}  // namespace
+// ---------------------------------------------------------------- manifest
 
-void write_plan_file(const std::string& path, const PlanFile& file) {
-  std::string kernels = kernel_section(file.kernels);
-  const std::string_view parts[kSections] = {file.header, file.graph, file.data, kernels};
-  // Sections lie at multiples of 64, so that mapped constants are aligned as kernels want them.
-  std::string table, body;
-  size_t at = kHead + kTable;
-  for (std::string_view part : parts) {
-    body.append((64 - at % 64) % 64, '\0');
-    at += (64 - at % 64) % 64;
-    put(table, static_cast<u64>(at));
-    put(table, static_cast<u64>(part.size()));
-    body += part;
-    at += part.size();
-  }
-  std::string head(kMagic);
-  put(head, kPlanFormat);
-  put(head, static_cast<u32>(kSections));
-  put(head, static_cast<u64>(at));
-  std::string rest = table + body;
-  put(head, hash_bytes(rest.data(), rest.size()));
-  const std::string_view all[] = {head, rest};
-  write_file("plan", path, all);
+std::string to_string(const Manifest& m) {
+  std::string s = "code " + std::to_string(m.code) + "\nisa " + m.isa + "\n";
+  for (const auto& i : m.inputs) s += "input " + quote(i) + "\n";
+  for (const auto& o : m.outputs) s += "output " + quote(o) + "\n";
+  for (const auto& [key, value] : m.metadata) s += "metadata " + quote(key) + " " + quote(value) + "\n";
+  for (const ShapeProfile& p : m.profiles)
+    s += "profile " + quote(p.name) + " " + std::to_string(p.min) + " " + std::to_string(p.opt) + " " +
+         std::to_string(p.max) + "\n";
+  for (const auto& pass : m.without) s += "without " + quote(pass) + "\n";
+  for (const auto& a : m.arrays) s += "array " + to_string(a.type) + " " + std::to_string(a.offset) + "\n";
+  for (const auto& [name, array] : m.constants) s += "constant " + quote(name) + " " + std::to_string(array) + "\n";
+  for (const auto& k : m.kernels) s += "kernel " + std::to_string(k.offset) + " " + std::to_string(k.bytes) + "\n";
+  return s;
 }
 
-PlanFile read_plan_file(const std::string& path) {
-  std::string_view bytes;
-  PlanFile file;
-  file.mapping = map_file(path, bytes);
-  if (bytes.size() < kHead + kTable || bytes.substr(0, 8) != kMagic)
-    refuse(path, "expected a plan file, got something else");
-  u32 version = number_at<u32>(bytes, 8);
-  if (version != kPlanFormat)
-    refuse(path, "expected format version " + std::to_string(kPlanFormat) + ", got " + std::to_string(version) +
-                     "; build the plan again with this Tenon");
-  if (number_at<u64>(bytes, 16) != bytes.size())
-    refuse(path, "expected " + std::to_string(number_at<u64>(bytes, 16)) + " bytes, got " +
-                     std::to_string(bytes.size()) + "; the file is truncated");
-  if (number_at<u32>(bytes, 12) != kSections ||
-      number_at<u64>(bytes, 24) != hash_bytes(bytes.data() + kHead, bytes.size() - kHead))
-    refuse(path, "expected the checksum written in it, got another; the file is damaged");
-  auto section = [&](size_t i) {
-    u64 offset = number_at<u64>(bytes, kHead + i * 16), size = number_at<u64>(bytes, kHead + i * 16 + 8);
-    if (offset > bytes.size() || size > bytes.size() - offset)
-      refuse(path, "expected sections within the file, got one beyond its end");
-    return bytes.substr(offset, size);
+Manifest parse_manifest(std::string_view text) {
+  Manifest m;
+  Cursor c(text, "plan");
+  auto count = [&] {
+    i64 n = c.integer();
+    if (n < 0) c.fail_expected("a number of at least 0");
+    return static_cast<u64>(n);
   };
-  file.header = section(0);
-  file.graph = section(1);
-  file.data = section(2);
-  file.kernels = kernels_of(path, section(3));
-  return file;
+  while (!c.at_end()) {
+    std::string_view word = c.word();
+    if (word == "code")
+      m.code = c.integer();
+    else if (word == "isa")
+      m.isa = c.word();
+    else if (word == "input")
+      m.inputs.push_back(c.quoted());
+    else if (word == "output")
+      m.outputs.push_back(c.quoted());
+    else if (word == "without")
+      m.without.push_back(c.quoted());
+    else if (word == "metadata") {
+      std::string key = c.quoted();
+      m.metadata.emplace_back(std::move(key), c.quoted());
+    } else if (word == "profile") {
+      ShapeProfile p{c.quoted()};
+      p.min = c.integer(), p.opt = c.integer(), p.max = c.integer();
+      m.profiles.push_back(std::move(p));
+    } else if (word == "array") {
+      Type t = parse_type(c);
+      m.arrays.push_back({t, count()});
+    } else if (word == "constant") {
+      std::string name = c.quoted();
+      m.constants.emplace_back(std::move(name), count());
+    } else if (word == "kernel") {
+      u64 offset = count();
+      m.kernels.push_back({offset, count()});
+    } else {
+      c.fail_expected("a line of a manifest");
+    }
+  }
+  return m;
 }
 
 }  // namespace tn::engine

@@ -87,7 +87,8 @@ void check_op(const std::string& path, const tenon_plugin& p, const tenon_op& op
       refuse(path, who + "expected a name of letters, digits and _");
   if (find_op(op.name) || find_op(std::string(op.name) + "_kernel"))
     refuse(path, who + "expected a name that is free, but an op of that name exists");
-  if (op.operands < 1 || op.operands > 16 || op.results < 1 || op.results > 16)
+  constexpr auto kMost = static_cast<int32_t>(kMaxPluginOperands);
+  if (op.operands < 1 || op.operands > kMost || op.results < 1 || op.results > kMost)
     refuse(path, who + "expected 1 to 16 operands and results");
   if (!op.run || !op.doc) refuse(path, who + "expected a run function and a doc line");
   if (!op.infer && op.results != 1) refuse(path, who + "expected an infer function, for it has several results");

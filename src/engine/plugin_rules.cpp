@@ -1,6 +1,7 @@
 // Calls from the op table into plugins, and what the host offers them meanwhile. Nothing is thrown across the border.
 #include "engine/plugin_rules.h"
 
+#include <algorithm>
 #include <atomic>
 
 /// One infer or run call in flight.
@@ -54,7 +55,7 @@ tenon_dim operand_dim(const tenon_call* call, int32_t i, int32_t axis) {
 }
 
 void set_result(tenon_call* call, int32_t result, tenon_dtype dtype, int32_t rank, const tenon_dim* shape) {
-  if (result < 0 || result >= 16 || rank < 0 || rank > 64 || dtype > TENON_BOOL) {
+  if (result < 0 || result >= static_cast<int32_t>(kMaxPluginOperands) || rank < 0 || rank > 64 || dtype > TENON_BOOL) {
     fail_call(call, "set_result was given a result, rank or dtype out of range");
     return;
   }
@@ -150,9 +151,9 @@ tenon_tensor tensor_of(const Array& a) {
 }
 
 void run(const PluginOp& p, std::span<const Array> operands, std::span<Array> results, const Attrs& attrs) {
-  std::vector<tenon_tensor> in, out;
-  for (const Array& a : operands) in.push_back(tensor_of(a));
-  for (const Array& a : results) out.push_back(tensor_of(a));
+  std::array<tenon_tensor, kMaxPluginOperands> in, out;
+  std::transform(operands.begin(), operands.end(), in.begin(), tensor_of);
+  std::transform(results.begin(), results.end(), out.begin(), tensor_of);
   tenon_call call{&attrs, {}, {}, {}};
   int status = p.op->run(&kHost, &call, in.data(), out.data());
   check(*p.op, call, status, "run");

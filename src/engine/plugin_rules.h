@@ -8,7 +8,7 @@
 
 namespace tn {
 
-inline constexpr size_t kMaxPluginOps = 128;
+inline constexpr size_t kMaxPluginOps = 128, kMaxPluginOperands = 16;
 
 /// A plugin's op as two entries of the op table. The kernel is opaque: a type rule and a library kernel that call the
 /// plugin. The face is what users call: it expands to the kernel or, where a gradient is named, to custom_vjp over the

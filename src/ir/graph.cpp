@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "ir/op_def.h"
+#include "ir/rewrite.h"
 
 namespace tn {
 
@@ -298,14 +299,6 @@ static void add_renames(const Attrs& attrs, std::vector<std::pair<Dim, Dim>>& re
   for (Dim d : std::get<Shape>(*fresh)) renames.emplace_back(d, Dim::fresh("d"));
 }
 
-static Attrs rename_fresh(const Attrs& attrs, std::span<const std::pair<Dim, Dim>> renames) {
-  std::vector<NamedAttr> items(attrs.items().begin(), attrs.items().end());
-  for (auto& [key, value] : items)
-    if (auto* shape = std::get_if<Shape>(&value))
-      for (Dim& d : *shape) d = substitute(d, renames);
-  return Attrs(std::move(items));
-}
-
 Values inline_graph(Builder& b, const Graph& g, ValueSpan inputs) {
   if (inputs.size() != g.input_count())
     internal("inlining a graph of " + std::to_string(g.input_count()) + " inputs with " +
@@ -322,7 +315,7 @@ Values inline_graph(Builder& b, const Graph& g, ValueSpan inputs) {
       for (u32 i = 0; i < n.result_count; ++i) env[n.first_result + i] = {&b, first + i};
       continue;
     }
-    Values r = b.emit(*n.op, operands, rename_fresh(n.attrs, renames), &n.where);
+    Values r = b.emit(*n.op, operands, with_sizes(n.attrs, renames), &n.where);
     std::copy(r.begin(), r.end(), env.begin() + n.first_result);
   }
   Values outputs;

@@ -10,8 +10,8 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "ir/graph_text.h"
 #include "ir/op_def.h"
-#include "ir/text.h"
 
 namespace tn {
 
@@ -73,6 +73,11 @@ struct AttrText {
   std::string operator()(const GraphPtr& v) const;
 };
 
+std::string attrs_text(const Attrs& attrs, const std::string& indent) {
+  return listed("{", attrs.items(), "}",
+                [&](const NamedAttr& a) { return a.first + "=" + std::visit(AttrText{indent}, a.second); });
+}
+
 std::string graph_text(const Graph& g, const std::string& indent) {
   std::string text = "graph(";
   for (u32 i = 0; i < g.input_count(); ++i) text += (i ? ", " : "") + id(i) + ": " + to_string(g.type(i));
@@ -84,9 +89,7 @@ std::string graph_text(const Graph& g, const std::string& indent) {
     text += n.result_count ? " = " : "";
     text += n.op->name;
     text += listed("(", g.operands(n), ")", id);
-    if (!n.attrs.empty())
-      text += listed(" {", n.attrs.items(), "}",
-                     [&](const NamedAttr& a) { return a.first + "=" + std::visit(AttrText{indent + "  "}, a.second); });
+    if (!n.attrs.empty()) text += " " + attrs_text(n.attrs, indent + "  ");
     text += "\n";
   }
   text += indent + "  return" + (g.outputs().empty() ? "" : " ");
@@ -98,6 +101,7 @@ std::string AttrText::operator()(const GraphPtr& v) const { return graph_text(*v
 }  // namespace
 
 std::string to_string(const Graph& g) { return graph_text(g, ""); }
+std::string to_string(const Attrs& attrs) { return attrs_text(attrs, ""); }
 
 std::string to_string(const Program& p) {
   std::string text;
@@ -111,7 +115,7 @@ namespace {
 
 class GraphParser {
  public:
-  explicit GraphParser(std::string_view text) : cursor_(text, "parse_graph") {}
+  explicit GraphParser(Cursor& cursor) : cursor_(cursor) {}
 
   GraphPtr whole() {
     GraphPtr g = graph();
@@ -130,30 +134,33 @@ class GraphParser {
     return p;
   }
 
- private:
-  using Names = std::unordered_map<i64, Value>;
-
-  template <class F>
-  void list(std::string_view close, F item) {
-    if (cursor_.eat(close)) return;
-    do item();
-    while (cursor_.eat(","));
-    cursor_.need(close);
-  }
-
-  DType dtype() { return dtype_from_name(cursor_.word()); }
-
-  Shape shape(std::string_view close) {
-    Shape dims;
-    list(close, [&] { dims.push_back(cursor_.dim()); });
-    return dims;
-  }
-
   Type type() {
     if (cursor_.eat("token")) return Type::token();
     DType d = dtype();
     cursor_.need("[");
     return Type::tensor(d, shape("]"));
+  }
+
+  Attrs attrs() {
+    std::vector<NamedAttr> items;
+    if (cursor_.eat("{"))
+      cursor_.list("}", [&] {
+        std::string key(cursor_.word());
+        cursor_.need("=");
+        items.emplace_back(std::move(key), attr());
+      });
+    return Attrs(std::move(items));
+  }
+
+ private:
+  using Names = std::unordered_map<i64, Value>;
+
+  DType dtype() { return dtype_from_name(cursor_.word()); }
+
+  Shape shape(std::string_view close) {
+    Shape dims;
+    cursor_.list(close, [&] { dims.push_back(cursor_.dim()); });
+    return dims;
   }
 
   Value value(const Names& names) {
@@ -174,7 +181,7 @@ class GraphParser {
     DType d = dtype();
     cursor_.need("[");
     std::vector<i64> extents;
-    list("]", [&] { extents.push_back(cursor_.integer()); });
+    cursor_.list("]", [&] { extents.push_back(cursor_.integer()); });
     // Never allocate what the text cannot hold: an element takes at least one character.
     i64 count = 1;
     for (i64 e : extents)
@@ -230,12 +237,12 @@ class GraphParser {
     if (c == '"') return cursor_.quoted();
     if (cursor_.eat("[")) {
       std::vector<i64> v;
-      list("]", [&] { v.push_back(cursor_.integer()); });
+      cursor_.list("]", [&] { v.push_back(cursor_.integer()); });
       return v;
     }
     if (cursor_.eat("(")) {
       std::vector<double> v;
-      list(")", [&] { v.push_back(cursor_.number()); });
+      cursor_.list(")", [&] { v.push_back(cursor_.number()); });
       return v;
     }
     if (cursor_.eat("<")) return shape(">");
@@ -248,17 +255,6 @@ class GraphParser {
     return dtype();
   }
 
-  Attrs attrs() {
-    std::vector<NamedAttr> items;
-    if (cursor_.eat("{"))
-      list("}", [&] {
-        std::string key(cursor_.word());
-        cursor_.need("=");
-        items.emplace_back(std::move(key), attr());
-      });
-    return Attrs(std::move(items));
-  }
-
   void node(Builder& b, Names& names) {
     std::vector<std::pair<i64, Type>> results;
     if (cursor_.peek() == '%') {
@@ -269,7 +265,7 @@ class GraphParser {
     const OpDef& op_ = op(cursor_.word());
     Values operands;
     cursor_.need("(");
-    list(")", [&] { operands.push_back(value(names)); });
+    cursor_.list(")", [&] { operands.push_back(value(names)); });
     Values made = b.emit(op_, operands, attrs());
     if (made.size() != results.size())
       cursor_.fail_expected(std::to_string(made.size()) + " results of " + std::string(op_.name));
@@ -287,23 +283,33 @@ class GraphParser {
     cursor_.need("(");
     Builder b;
     Names names;
-    list(")", [&] {
+    cursor_.list(")", [&] {
       auto [number, t] = definition();
       if (!names.emplace(number, b.input(t)).second) cursor_.fail_expected("each value defined once");
     });
     cursor_.need("{");
     while (!cursor_.eat("return")) node(b, names);
     Values outputs;
-    list("}", [&] { outputs.push_back(value(names)); });
+    cursor_.list("}", [&] { outputs.push_back(value(names)); });
     return b.build(outputs, true);
   }
 
-  Cursor cursor_;
+  Cursor& cursor_;
 };
 
 }  // namespace
 
-GraphPtr parse_graph(std::string_view text) { return GraphParser(text).whole(); }
-Program parse_program(std::string_view text) { return GraphParser(text).program(); }
+GraphPtr parse_graph(std::string_view text) {
+  Cursor cursor(text, "parse_graph");
+  return GraphParser(cursor).whole();
+}
+
+Program parse_program(std::string_view text) {
+  Cursor cursor(text, "parse_graph");
+  return GraphParser(cursor).program();
+}
+
+Type parse_type(Cursor& cursor) { return GraphParser(cursor).type(); }
+Attrs parse_attrs(Cursor& cursor) { return GraphParser(cursor).attrs(); }
 
 }  // namespace tn

@@ -9,9 +9,9 @@
 //   log      0.9    1
 //   log1p    0.9    0.9
 //   sin cos  1.6    1.5    |x| <= 2^40, NaN beyond
-//   tanh     5.5    2.5
-//   sigmoid  2.5    2.7
-//   erf      6      1.6
+//   tanh     2.4    1.6
+//   sigmoid  2.5    1.5
+//   erf      2.9    1.6
 //   pow      0.51   1.3
 #pragma once
 #include "ir/loops.h"

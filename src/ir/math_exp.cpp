@@ -101,41 +101,86 @@ Val expm1(Builder& b, Val x) {
   return b.select(tiny, x, y);
 }
 
-// x P(x^2) / Q(x^2) on |x| <= 9.02; above, up to 9.3, it only leaves 1 upward, and is cut there
-static constexpr double kTanhP[] = {0x1.fffffep-1,  0x1.088f68p-3,   0x1.7ea766p-9,
-                                    0x1.368d6cp-17, -0x1.b5e12ap-27, 0x1.3f860ap-36};
-static constexpr double kTanhQ[] = {1, 0x1.d99ce8p-2, 0x1.853edcp-6, 0x1.ddf8b2p-13};
+// f32: tanh(x / 2) = x P(x^2) / (2 Q(x^2)) on |x| <= 9, its error weighted by 1 / cosh x (2^-26.1)
+static constexpr double kTanhP[] = {0x1.d0aceap-6, 0x1.4270e4p-14, -0x1.2ac758p-24};  // (P - 1) / x^2
+static constexpr double kTanhQ[] = {0x1.c9808p-4, 0x1.13a56cp-10};                    // (Q - 1) / x^2
+// f64: (tanh(x) / x - 1) / x^2 in x^2 for |x| < 0.56 (2^-58)
+static constexpr double kTanhNear[] = {-0x1.5555555555555p-2,  0x1.1111111110fd9p-3,  -0x1.ba1ba1b9f49e6p-5,
+                                       0x1.664f487384560p-6,   -0x1.226e324ef7265p-7, 0x1.d6d318a012c9ep-9,
+                                       -0x1.7d95d08f04614p-10, 0x1.34b253ea057a5p-11, -0x1.eb2f1f90d81f4p-13,
+                                       0x1.6227bf9d410dfp-14,  -0x1.51eb0f790fd4cp-16};
+
+static Val tanh_wide(Builder& b, Val x) {
+  Val size = b.abs(x);
+  Val u = b.mul(x, x);
+  Val tail = polynomial(b, u, kTanhNear);
+  Val cube = b.mul(x, u);
+  Val near = b.fma(cube, tail, x);
+  // 1 - 2 / (e^2|x| + 1)
+  Val limit = b.number(20, x);
+  Val inside = b.min(limit, size);
+  Val twice = b.add(inside, inside);
+  Val e = exp(b, twice);
+  Val sum = add_k(b, e, 1);
+  Val two = b.number(2, x);
+  Val rest = b.div(two, sum);
+  Val one = b.number(1, x);
+  Val far = b.sub(one, rest);
+  Val past = above(b, size, 0.55);
+  Val y = b.select(past, far, near);
+  return with_sign_of(b, y, x);
+}
 
 Val tanh(Builder& b, Val x) {
-  if (is_f64(b, x)) {
-    Val magnitude = b.abs(x);
-    Val twice = mul_k(b, magnitude, -2);
-    Val e = expm1(b, twice);
-    Val below_two = add_k(b, e, 2);
-    Val opposite = b.neg(e);
-    Val y = b.div(opposite, below_two);
-    return with_sign_of(b, y, x);
-  }
-  Val c = clamp(b, x, -9.3, 9.3);
+  if (is_f64(b, x)) return tanh_wide(b, x);
+  // With s = tanh(x / 2) = n / 2q, tanh x = 2 s / (1 + s^2) = n q / (q^2 + n^2 / 4): an error of s fades as s nears 1.
+  // Near 0 the roundings of n and q would count in full, near 1 that of the product: each is found by an fma and added
+  // where it is needed.
+  Val size = b.abs(x);
+  Val limit = b.number(0x1.201666p+3, x);  // there the result is 1
+  Val c = b.min(limit, size);
   Val u = b.mul(c, c);
+  Val one = b.number(1, x);
   Val p = polynomial(b, u, kTanhP);
-  Val q = polynomial(b, u, kTanhQ);
-  Val odd = b.mul(c, p);
-  Val y = b.div(odd, q);
-  return clamp(b, y, -1, 1);
+  Val cube = b.mul(c, u);
+  Val n = b.fma(cube, p, c);
+  Val n_rest = b.sub(c, n);
+  Val n_lost = b.fma(cube, p, n_rest);
+  Val q_tail = polynomial(b, u, kTanhQ);
+  Val q = b.fma(u, q_tail, one);
+  Val q_rest = b.sub(one, q);
+  Val q_lost = b.fma(u, q_tail, q_rest);
+  Val product = b.fma(n, q, n_lost);
+  Val opposite = b.neg(product);
+  Val product_lost = b.fma(n, q, opposite);
+  Val lost = b.sub(q_lost, product_lost);
+  Val quarter = mul_k(b, n, 0.25);
+  Val square = b.fma(quarter, n, lost);
+  Val sum = b.fma(q, q, square);
+  Val ratio = b.div(product, sum);
+  Val y = b.min(one, ratio);
+  return with_sign_of(b, y, x);
 }
 
 Val sigmoid(Builder& b, Val x) {
-  // 1 / (1 + e^-|x|), and e^-|x| times that below 0: no infinity on the way, subnormal results are right.
+  // 1 / (1 + e^-|x|), and e^-|x| over that sum below 0: no infinity on the way, subnormal results are right.
   Val size = b.abs(x);
   Val opposite = b.neg(size);
   Val e = exp(b, opposite);
   Val sum = add_k(b, e, 1);
-  Val one = b.number(1, x);
-  Val upper = b.div(one, sum);
-  Val lower = b.mul(e, upper);
   Val negative = below(b, x, 0);
-  return b.select(negative, lower, upper);
+  Val one = b.number(1, x);
+  Val top = b.select(negative, e, one);
+  Val y = b.div(top, sum);
+  if (!is_f64(b, x)) return y;
+  // What the roundings of quotient and sum lost, over about the sum.
+  Val back = add_k(b, sum, -1);
+  Val sum_lost = b.sub(e, back);
+  Val minus_y = b.neg(y);
+  Val left = b.fma(minus_y, sum, top);
+  Val lost = b.fma(minus_y, sum_lost, left);
+  Val scale = fma_k(b, e, -0.5, one);
+  return b.fma(lost, scale, y);
 }
 
 }  // namespace tn::loops

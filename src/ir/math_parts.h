@@ -41,12 +41,12 @@ inline Val choose_k(Builder& b, Val condition, double k, Val a) {
   Val number = b.number(k, a);
   return b.select(condition, number, a);
 }
-/// Into [low, high]; NaN stays.
+/// Into [low, high]; NaN stays (min and max give their second operand then).
 inline Val clamp(Builder& b, Val x, double low, double high) {
-  Val under = below(b, x, low);
-  Val raised = choose_k(b, under, low, x);
-  Val over = above(b, raised, high);
-  return choose_k(b, over, high, raised);
+  Val least = b.number(low, x);
+  Val raised = b.max(least, x);
+  Val greatest = b.number(high, x);
+  return b.min(greatest, raised);
 }
 /// Coefficients from the constant term up.
 inline Val polynomial(Builder& b, Val x, std::span<const double> coefficients) {

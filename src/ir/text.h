@@ -30,6 +30,14 @@ class Cursor {
   std::string quoted();
   /// The form to_string(Dim) writes; names are looked up by `symbol`, Dim::symbol when not given.
   Dim dim(Dim (*symbol)(void* context, std::string_view name) = nullptr, void* context = nullptr);
+  /// Items with commas between them, up to `close`.
+  template <class F>
+  void list(std::string_view close, F item) {
+    if (eat(close)) return;
+    do item();
+    while (eat(","));
+    need(close);
+  }
   [[noreturn]] void fail_expected(std::string_view what);
   size_t remaining() const { return text_.size() - at_; }
   std::string_view rest() const { return text_.substr(at_); }

@@ -110,6 +110,16 @@ Tensor mse_loss(const Tensor& prediction, const Tensor& target, Location at) {
   return mean(difference * difference);
 }
 
+Tensor l1_loss(const Tensor& prediction, const Tensor& target, Location at) {
+  return mean(abs(sub(Arg(prediction, at), Arg(target, at))));
+}
+
+Tensor bce_with_logits_loss(const Tensor& logits, const Tensor& targets, Location at) {
+  // log(1 + e^x) - x t, with e^x of negative numbers only.
+  Tensor linear = sub(maximum(Arg(logits, at), 0.0), mul(Arg(logits, at), Arg(targets, at)));
+  return mean(linear + log1p(exp(-abs(logits))));
+}
+
 Tensor accuracy(const Tensor& logits, const Tensor& labels, Location at) {
   Tensor hit = equal(Arg(argmax(Arg(logits, at), {.axis = -1}), at), Arg(cast(Arg(labels, at), DType::i64), at));
   return mean(cast(hit, DType::f32));

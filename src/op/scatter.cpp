@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/memory.h"
 #include "op/families.h"
 #include "op/index.h"
 #include "op/oracle.h"
@@ -85,29 +86,26 @@ Batched scatter_batch(Builder&, Dim n, ValueSpan x, const Mask& batched, const A
 
 // ---------------------------------------------------------------- kernel
 
-std::vector<i64> read_places(const Array& indices) {
-  std::vector<i64> r(at(indices.size()));
-  if (indices.dtype == DType::i64)
-    std::memcpy(r.data(), indices.bytes_begin(), r.size() * sizeof(i64));
-  else
-    for (size_t i = 0; i < r.size(); ++i) r[i] = indices.get_int(static_cast<i64>(i));
-  return r;
-}
-
 /// x as [outer, n, inner], updates as [outer, places, inner].
 struct Layout {
   i64 outer = 1, n = 1, inner = 1;
-  std::vector<i64> places;
-  Layout(const Array& x, const Array& indices, size_t axis) : places(read_places(indices)) {
+  Scratch<i64> places;
+  Layout(const Array& x, const Array& indices, size_t axis) : places(at(indices.size())) {
+    std::span<i64> to = places.span();
+    if (indices.dtype == DType::i64)
+      std::copy_n(indices.data<i64>(), to.size(), to.begin());
+    else
+      for (size_t i = 0; i < to.size(); ++i) to[i] = indices.get_int(static_cast<i64>(i));
     for (size_t i = 0; i < x.shape.size(); ++i) (i < axis ? outer : i == axis ? n : inner) *= x.shape[i];
   }
   /// f(row of x, row of updates) in order.
   template <class F>
   void rows(F f) const {
-    auto count = static_cast<i64>(places.size());
+    std::span<const i64> list = places.span();
+    auto count = static_cast<i64>(list.size());
     for (i64 o = 0; o < outer; ++o)
       for (i64 k = 0; k < count; ++k)
-        if (i64 place = places[at(k)]; place >= 0 && place < n) f(o * n + place, o * count + k);
+        if (i64 place = list[at(k)]; place >= 0 && place < n) f(o * n + place, o * count + k);
   }
 };
 
@@ -128,7 +126,8 @@ void add_rows(const Layout& layout, T* y, const T* updates) {
 
 /// Sums of 16-bit floats are taken in f32 and rounded once.
 void add_narrow_rows(const Layout& layout, const Array& y, const Array& updates) {
-  std::vector<float> sums(at(y.size()));
+  Scratch<float> room(at(y.size()));
+  std::span<float> sums = room.span();
   for (size_t i = 0; i < sums.size(); ++i) sums[i] = static_cast<float>(y.get(static_cast<i64>(i)));
   layout.rows([&](i64 to, i64 from) {
     for (i64 i = 0; i < layout.inner; ++i)

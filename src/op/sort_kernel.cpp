@@ -8,8 +8,10 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <span>
 #include <utility>
-#include <vector>
+
+#include "base/memory.h"
 
 namespace tn {
 
@@ -35,23 +37,23 @@ u64 key_of(i64 v, bool descending) {
   return descending ? ~key : key;
 }
 
-void sort_by_bytes(std::vector<Entry>& entries, std::vector<Entry>& other) {
+void sort_by_bytes(std::span<Entry>& entries, std::span<Entry>& other) {
   std::array<std::array<size_t, 256>, 8> counts{};
   for (const Entry& e : entries)
     for (size_t digit = 0; digit < 8; ++digit) ++counts[digit][e.key >> 8 * digit & 255];
-  other.resize(entries.size());
   for (size_t digit = 0; digit < 8; ++digit) {
     auto& count = counts[digit];
     if (count[entries[0].key >> 8 * digit & 255] == entries.size()) continue;
     size_t start = 0;
     for (size_t& c : count) start += std::exchange(c, start);
     for (const Entry& e : entries) other[count[e.key >> 8 * digit & 255]++] = e;
-    entries.swap(other);
+    std::swap(entries, other);
   }
 }
 
-void sort_entries(std::vector<Entry>& entries, std::vector<Entry>& other) {
-  constexpr size_t kShort = 256;
+constexpr size_t kShort = 256;
+
+void sort_entries(std::span<Entry>& entries, std::span<Entry>& other) {
   if (entries.size() >= kShort) return sort_by_bytes(entries, other);
   std::sort(entries.begin(), entries.end(),
             [](const Entry& a, const Entry& b) { return a.key != b.key ? a.key < b.key : a.place < b.place; });
@@ -64,7 +66,9 @@ void sort_along(const Array& x, size_t axis, bool descending, const Array& value
   for (size_t i = axis + 1; i < x.shape.size(); ++i) stride *= x.shape[i];
   bool floating = is_float(x.dtype);
   auto size = static_cast<size_t>(bytes(x.dtype));
-  std::vector<Entry> entries(static_cast<size_t>(n)), other;
+  auto count = static_cast<size_t>(n);
+  Scratch<Entry> first(count), second(count >= kShort ? count : 0);
+  std::span<Entry> entries = first.span(), other = second.span();
   for (i64 line = 0; line < lines; ++line) {
     i64 start = line / stride * n * stride + line % stride;
     for (i64 k = 0; k < n; ++k) {

@@ -1,5 +1,6 @@
 #include "tenon/optim.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -96,8 +97,9 @@ void Adam::apply(const std::vector<Tensor*>& parameters, const std::vector<Tenso
 Tensor clip_grad_norm(const std::vector<Tensor*>& gradients, double max_norm) {
   if (gradients.empty()) fail("clip_grad_norm", "expected at least one gradient, got none");
   Tensor total;
+  bool doubles = std::any_of(gradients.begin(), gradients.end(), [](auto* g) { return g->dtype() == DType::f64; });
   for (const Tensor* g : gradients) {
-    Tensor s = sum(square(cast(*g, DType::f32)));
+    Tensor s = sum(square(cast(*g, doubles ? DType::f64 : DType::f32)));
     total = total.defined() ? total + s : s;
   }
   Tensor norm = sqrt(total), factor = minimum(max_norm / (norm + 1e-6), 1.0);

@@ -5,6 +5,7 @@
 
 #include "base/thread_pool.h"
 #include "runtime/counters.h"
+#include "runtime/limits.h"
 #include "runtime/profile.h"
 #include "tenon/error.h"
 
@@ -70,10 +71,21 @@ void Context::plan_arena(const DimEnv& env) {
         }
         lives[static_cast<size_t>(life_of[s])].last = k;
       }
-  size_t total = place(lives);
   arena_ = nullptr;
-  if (total > 0) arena_ = Storage::allocate(total);
-  for (size_t i = 0; i < lives.size(); ++i) at_[who[i]] = arena_ ? arena_->data() + lives[i].offset : nullptr;
+  own_bytes_ = arena_bytes_ = place(lives);
+  temporaries_.clear();
+  for (size_t i = 0; i < lives.size(); ++i) temporaries_.emplace_back(who[i], lives[i].offset);
+}
+
+void Context::take_arena() {
+  arena_ = Storage::allocate(own_bytes_);
+  for (auto [slot, offset] : temporaries_) at_[slot] = arena_->data() + offset;
+}
+
+void Context::release_arena(size_t keep) {
+  if (arena_ && own_bytes_ > keep) arena_ = nullptr;
+  for (Bound& bound : instructions_)
+    for (auto& body : bound.bodies) body->release_arena(keep);
 }
 
 void Context::bind(const DimEnv& env) {
@@ -111,7 +123,7 @@ void Context::bind_instruction(const Instruction& i, Bound& bound, const DimEnv&
       i64 extent = evaluate(p.extent, env);
       i64 work = evaluate(p.work, env);
       work_ += work;
-      bool alone = extent <= 1 || threads == 1 || work < kParallelWork;
+      bool alone = extent <= 1 || work < kParallelWork;
       bound.phases.push_back({extent, alone ? 0 : std::max<i64>(1, extent / (threads * 8))});
     }
     bound.scratch = static_cast<size_t>(evaluate(i.scratch, env));
@@ -119,6 +131,7 @@ void Context::bind_instruction(const Instruction& i, Bound& bound, const DimEnv&
   for (const PlanPtr& body : i.bodies) {
     bound.bodies.push_back(std::make_unique<Context>(body));
     bound.bodies.back()->bind(env);
+    arena_bytes_ += bound.bodies.back()->arena_bytes();
   }
   if (i.kind == Instruction::Kind::scan) bound.length = evaluate(i.attrs.get<Shape>("length")[0], env);
   i64 repeats = i.kind == Instruction::Kind::scan ? bound.length : 1;
@@ -128,14 +141,21 @@ void Context::bind_instruction(const Instruction& i, Bound& bound, const DimEnv&
 // ---------------------------------------------------------------- running
 
 void Context::run(std::span<std::byte* const> inputs, std::span<std::byte* const> outputs) {
+  const RunLimits* limits = run_limits();
+  if (!arena_ && own_bytes_ > 0) {
+    if (limits) check_memory(*limits, arena_bytes_, 0);
+    take_arena();
+  }
   auto slots = plan_->slots();
   for (u32 s = 0; s < slots.size(); ++s) {
     if (slots[s].role == Slot::Role::input) at_[s] = inputs[slots[s].number];
     if (slots[s].role == Slot::Role::output) at_[s] = outputs[slots[s].number];
   }
   auto instructions = plan_->instructions();
-  for (size_t k = 0; k < instructions.size(); ++k)
+  for (size_t k = 0; k < instructions.size(); ++k) {
+    if (limits) check_time(*limits);
     profiling() ? run_timed(instructions[k], instructions_[k]) : run_instruction(instructions[k], instructions_[k]);
+  }
 }
 
 void Context::run_instruction(const Instruction& i, Bound& bound) {
@@ -166,12 +186,14 @@ void Context::copy(u32 from, u32 to) {
 void Context::run_kernel(const Instruction& i, Bound& bound) {
   for (size_t k = 0; k < i.buffers.size(); ++k) bound.buffers[k] = at_[i.buffers[k]];
   const Executable& code = *i.code;
+  const RunLimits* limits = run_limits();
   i64 error = 0;
   for (size_t phase = 0; phase < bound.phases.size(); ++phase) {
     auto [extent, grain] = bound.phases[phase];
     if (extent <= 0) continue;
     auto piece = [&](i64 lo, i64 hi, int) {
       i64 mine = 0;
+      if (limits) check_time(*limits);
       code.run(static_cast<i64>(phase), bound.buffers.data(), bound.sizes.data(), lo, hi, scratch(bound.scratch),
                &mine);
       if (mine != 0) error = mine;

@@ -21,7 +21,10 @@ class Context {
   void run(std::span<std::byte* const> inputs, std::span<std::byte* const> outputs);
   /// Tile operations of one run, roughly.
   i64 work() const { return work_; }
-  size_t arena_bytes() const { return arena_ ? arena_->bytes() : 0; }
+  /// Of intermediate values, those of sub-graphs included.
+  size_t arena_bytes() const { return arena_bytes_; }
+  /// Gives arenas above `keep` bytes back; the next run takes new ones.
+  void release_arena(size_t keep);
 
  private:
   struct Bound {
@@ -40,6 +43,7 @@ class Context {
   };
 
   void plan_arena(const DimEnv& env);
+  void take_arena();
   void bind_instruction(const Instruction& i, Bound& bound, const DimEnv& env);
   void run_instruction(const Instruction& i, Bound& bound);
   void run_timed(const Instruction& i, Bound& bound);
@@ -54,8 +58,10 @@ class Context {
   bool bound_ = false;
   i64 work_ = 0;
   StoragePtr arena_;
-  std::vector<std::byte*> at_;  // by slot
-  std::vector<size_t> bytes_;   // by slot
+  size_t own_bytes_ = 0, arena_bytes_ = 0;           // of arena_; with those of bodies
+  std::vector<std::pair<u32, size_t>> temporaries_;  // slots in the arena and where they lie in it
+  std::vector<std::byte*> at_;                       // by slot
+  std::vector<size_t> bytes_;                        // by slot
   std::vector<Bound> instructions_;
 };
 

@@ -10,6 +10,7 @@ struct RuntimeCounters {
   std::atomic<u64> plans_built = 0;
   std::atomic<u64> kernels_made = 0;      // distinct kernels, interpreted or compiled
   std::atomic<u64> kernels_compiled = 0;  // of them, as machine code
+  std::atomic<u64> kernels_stored = 0;    // machine code out of plan files, neither made nor compiled here
   std::atomic<u64> phases = 0;            // dispatched: one sweep of the pool each
   std::atomic<u64> natives = 0;           // library kernels called
   std::atomic<u64> copies = 0;

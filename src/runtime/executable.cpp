@@ -72,4 +72,11 @@ std::shared_ptr<const Executable> Executable::of(const loops::Kernel& kernel, bo
   return made;
 }
 
+std::shared_ptr<const Executable> Executable::stored(std::span<const std::byte> object) {
+  auto made = std::make_shared<Executable>();
+  made->code_ = std::make_shared<const cpu::CompiledKernel>(object);
+  runtime_counters().kernels_stored++;
+  return made;
+}
+
 }  // namespace tn

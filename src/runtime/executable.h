@@ -17,11 +17,13 @@ class Executable {
   }
   bool compiled() const { return code_ != nullptr; }
   const cpu::CompiledKernel* code() const { return code_.get(); }
-  /// The kernel's canonical text.
+  /// The kernel's canonical text; empty for stored code.
   const std::string& text() const { return text_; }
 
   /// The kernel as machine code where wanted and possible, else as steps of the interpreter.
   static std::shared_ptr<const Executable> of(const loops::Kernel& kernel, bool compile);
+  /// Machine code that was made before, as a plan file holds it. Error when it cannot be mapped.
+  static std::shared_ptr<const Executable> stored(std::span<const std::byte> object);
 
  private:
   std::shared_ptr<const cpu::CompiledKernel> code_;

@@ -8,6 +8,8 @@
 #include <unordered_map>
 
 #include "runtime/context.h"
+#include "runtime/donation.h"
+#include "runtime/limits.h"
 #include "tenon/error.h"
 
 namespace tn {
@@ -31,28 +33,34 @@ struct Bound {
   std::vector<i64> key;
   std::vector<std::byte*> inputs, outputs;
   std::vector<std::vector<i64>> output_shapes;
+  size_t output_bytes = 0;
+  std::vector<int> reuse;  // by output: the input whose memory it takes, or -1
 };
 
 class Entry {
  public:
   explicit Entry(const GraphPtr& g) : graph_(g) {}
 
-  std::vector<Array> run(std::span<const Array> inputs) {
-    std::unique_ptr<Bound> b = take(inputs);
+  std::vector<Array> run(std::span<const Array> inputs, const Mask& donated) {
+    std::unique_ptr<Bound> b = take(inputs, donated);
     i64 before = worked_.fetch_add(b->context.work() + kCompileWork / kCompileRuns);
     // Work that pays for machine code is not started by the interpreter.
-    if (before <= kCompileWork && worked_ > kCompileWork && chosen_tier == Tier::automatic) b = take(inputs);
+    if (before <= kCompileWork && worked_ > kCompileWork && chosen_tier == Tier::automatic) b = take(inputs, donated);
     const Plan& plan = b->context.plan();
     b->inputs.clear();
     b->outputs.clear();
     for (const Array& a : inputs) b->inputs.push_back(a.bytes_begin());
     std::vector<Array> results;
+    if (const RunLimits* limits = run_limits()) check_memory(*limits, b->context.arena_bytes(), b->output_bytes);
     for (size_t o = 0; o < b->output_shapes.size(); ++o) {
-      int from = plan.forwarded()[o];
+      int from = plan.forwarded()[o], reused = b->reuse[o];
       Array a;
       if (from >= 0) {
         a = inputs[static_cast<size_t>(from)];
         a.shape = b->output_shapes[o];
+      } else if (reused >= 0) {
+        const Array& spent = inputs[static_cast<size_t>(reused)];
+        a = {plan.output_types()[o].dtype(), b->output_shapes[o], spent.storage, spent.offset};
       } else {
         a = Array::empty(plan.output_types()[o].dtype(), b->output_shapes[o]);
       }
@@ -60,14 +68,17 @@ class Entry {
       results.push_back(std::move(a));
     }
     b->context.run(b->inputs, b->outputs);
+    b->context.release_arena(kKeptArena);
     give(std::move(b));
     return results;
   }
 
  private:
-  static std::vector<i64> key_of(std::span<const Array> inputs) {
+  static std::vector<i64> key_of(std::span<const Array> inputs, const Mask& donated) {
     std::vector<i64> key;
     for (const Array& a : inputs) key.insert(key.end(), a.shape.begin(), a.shape.end());
+    for (size_t i = 0; i < donated.size(); ++i)
+      if (donated[i]) key.push_back(static_cast<i64>(i));
     return key;
   }
 
@@ -81,8 +92,8 @@ class Entry {
     return slot;
   }
 
-  std::unique_ptr<Bound> take(std::span<const Array> inputs) {
-    std::vector<i64> key = key_of(inputs);
+  std::unique_ptr<Bound> take(std::span<const Array> inputs, const Mask& donated) {
+    std::vector<i64> key = key_of(inputs, donated);
     std::unique_ptr<Bound> found;
     PlanPtr now = plan();
     {
@@ -103,10 +114,16 @@ class Entry {
     DimEnv env = bind_shapes(graph_->input_types(), inputs);
     found->context.bind(env);
     found->key = std::move(key);
+    found->reuse = reuse_inputs(*now, donated);
     found->output_shapes.clear();
+    found->output_bytes = 0;
     for (Type t : now->output_types()) {
+      i64 bytes = tn::bytes(t.dtype());
       std::vector<i64> shape;
       for (Dim d : t.shape()) shape.push_back(evaluate(d, env));
+      for (i64 extent : shape)
+        if (__builtin_mul_overflow(bytes, extent, &bytes)) fail("run", "expected a size of 64 bits, got more");
+      found->output_bytes += static_cast<size_t>(bytes);
       found->output_shapes.push_back(std::move(shape));
     }
     return found;
@@ -118,6 +135,7 @@ class Entry {
   }
 
   static constexpr size_t kMostIdle = 8;
+  static constexpr size_t kKeptArena = 1 << 16;  // larger ones serve all plans in turn
   GraphPtr graph_;
   PlanPtr plans_[2];  // interpreted, compiled
   std::atomic<i64> worked_ = 0;
@@ -195,10 +213,10 @@ DimEnv bind_shapes(std::span<const Type> types, std::span<const Array> inputs) {
 void set_tier(Tier tier) { chosen_tier = tier; }
 Tier tier() { return chosen_tier; }
 
-std::vector<Array> execute(const GraphPtr& g, std::span<const Array> inputs, const Mask&) {
+std::vector<Array> execute(const GraphPtr& g, std::span<const Array> inputs, const Mask& donated) {
   if (inputs.size() != g->input_count())
     fail("run", "expected " + std::to_string(g->input_count()) + " inputs, got " + std::to_string(inputs.size()));
-  return cache().of(g)->run(inputs);
+  return cache().of(g)->run(inputs, donated);
 }
 
 }  // namespace tn

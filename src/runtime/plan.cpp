@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "runtime/counters.h"
+#include "runtime/donation.h"
 
 namespace tn {
 
@@ -43,7 +44,7 @@ class PlanBuilder {
  public:
   PlanBuilder(const GraphPtr& g, const Target& target, bool forward)
       : compiled_(compile_graph(g, target)), g_(*compiled_.graph), forward_(forward) {
-    plan_->graph_ = g;
+    plan_->input_types_.assign(g->input_types().begin(), g->input_types().end());
     plan_->target_ = target;
   }
 
@@ -148,8 +149,26 @@ class PlanBuilder {
       i.buffers.push_back(s);
       (a.written ? i.writes : i.reads).push_back(s);
     }
+    find_in_place(k, i);
     i.code = Executable::of(k, plan_->target_.compiled);
     plan_->instructions_.push_back(std::move(i));
+  }
+
+  /// Inputs and outputs of the plan that this kernel may have in one memory.
+  void find_in_place(const loops::Kernel& k, Instruction& i) {
+    auto role = [&](u32 s) { return plan_->slots_[s].role; };
+    std::vector<int> arguments;
+    for (size_t b = 0; b < k.buffers.size(); ++b)
+      if (k.buffers[b].is_argument()) arguments.push_back(static_cast<int>(b));
+    for (u32 in : i.reads) {
+      if (role(in) != Slot::Role::input) continue;
+      std::vector<int> from;
+      for (size_t a = 0; a < arguments.size(); ++a)
+        if (i.buffers[a] == in) from.push_back(arguments[a]);
+      for (size_t a = 0; a < arguments.size(); ++a)
+        if (role(i.buffers[a]) == Slot::Role::output && in_place(k, from, arguments[a]))
+          i.in_place.emplace_back(in, i.buffers[a]);
+    }
   }
 
   void add_node(const Step& step) {

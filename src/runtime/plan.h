@@ -3,6 +3,8 @@
 #pragma once
 #include <memory>
 #include <span>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "compile/pipeline.h"
@@ -31,7 +33,8 @@ struct Instruction {
 
   // kernel
   std::shared_ptr<const Executable> code;
-  std::vector<u32> buffers;  // the slot of each argument
+  std::vector<u32> buffers;                   // the slot of each argument
+  std::vector<std::pair<u32, u32>> in_place;  // an input and an output that may be one memory (donation.h)
   std::vector<Dim> sizes;
   struct Phase {
     Dim extent, work;  // iterations, and tile elements touched in all of them
@@ -52,11 +55,10 @@ class Plan {
   /// With `forward`, an output that is an input as it is is left to the caller (see forwarded), else copied.
   static std::shared_ptr<const Plan> build(const GraphPtr& g, const Target& target, bool forward = false);
 
-  const GraphPtr& graph() const { return graph_; }
   const Target& target() const { return target_; }
   std::span<const Slot> slots() const { return slots_; }
   std::span<const Instruction> instructions() const { return instructions_; }
-  std::span<const Type> input_types() const { return graph_->input_types(); }
+  std::span<const Type> input_types() const { return input_types_; }
   const std::vector<Type>& output_types() const { return output_types_; }
   /// Outputs that are an input's memory as it is: the input, else -1.
   const std::vector<int>& forwarded() const { return forwarded_; }
@@ -65,11 +67,11 @@ class Plan {
 
  private:
   friend class PlanBuilder;
-  GraphPtr graph_;
+  friend class PlanReader;
   Target target_;
   std::vector<Slot> slots_;
   std::vector<Instruction> instructions_;
-  std::vector<Type> output_types_;
+  std::vector<Type> input_types_, output_types_;
   std::vector<int> forwarded_;
 };
 using PlanPtr = std::shared_ptr<const Plan>;

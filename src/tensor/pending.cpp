@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <mutex>
 #include <vector>
 
 #include "tensor/evaluate.h"
@@ -13,35 +14,61 @@ namespace tn {
 
 namespace {
 
-std::atomic<i64> alive_nodes{0};
-
 /// Freed nodes of one thread, for its next ones, and the list of its release under way. Statics end after it: they do
 /// without.
 struct Pool {
   std::vector<void*> free;
   std::vector<Pending*> work;
-  enum class Life : u8 { unborn, alive, dead };
-  static Life& life() {
-    thread_local Life state = Life::unborn;
-    return state;
-  }
-  Pool() { life() = Life::alive; }
-  ~Pool() {
-    life() = Life::dead;
-    for (void* p : free) ::operator delete(p);
-  }
+  std::atomic<i64> alive = 0;  // made less freed by this thread, which alone writes it
+
+  void count(i64 n) { alive.store(alive.load(std::memory_order_relaxed) + n, std::memory_order_relaxed); }
 };
 
-Pool* pool() {
-  if (Pool::life() == Pool::Life::dead) return nullptr;
-  thread_local Pool p;
-  return &p;
+/// The pools of all threads, and the nodes of those that ended.
+struct Pools {
+  std::mutex mutex;
+  std::vector<Pool*> list;
+  std::atomic<i64> alive = 0;
+};
+
+Pools& pools() {
+  static auto* p = new Pools;
+  return *p;
 }
+
+constinit thread_local Pool* this_pool = nullptr;
+constinit thread_local bool pool_ended = false;
+
+struct PoolOwner {
+  Pool pool;
+  PoolOwner() {
+    this_pool = &pool;
+    std::lock_guard lock(pools().mutex);
+    pools().list.push_back(&pool);
+  }
+  ~PoolOwner() {
+    this_pool = nullptr;
+    pool_ended = true;
+    for (void* p : pool.free) ::operator delete(p);
+    std::lock_guard lock(pools().mutex);
+    std::erase(pools().list, &pool);
+    pools().alive += pool.alive;
+  }
+  PoolOwner(const PoolOwner&) = delete;
+  PoolOwner& operator=(const PoolOwner&) = delete;
+};
+
+[[gnu::noinline]] Pool* first_pool() {
+  if (pool_ended) return nullptr;
+  thread_local PoolOwner owner;
+  return &owner.pool;
+}
+
+inline Pool* pool() { return this_pool ? this_pool : first_pool(); }
 
 constexpr size_t kMostPooled = 4096;
 
 Pending* make() {
-  alive_nodes.fetch_add(1, std::memory_order_relaxed);
   Pool* mine = pool();
   void* memory;
   if (!mine || mine->free.empty()) {
@@ -50,13 +77,21 @@ Pending* make() {
     memory = mine->free.back();
     mine->free.pop_back();
   }
+  if (mine)
+    mine->count(1);
+  else
+    pools().alive++;
   return new (memory) Pending;
 }
 
 void destroy(Pending* p) {
   p->~Pending();
-  alive_nodes.fetch_sub(1, std::memory_order_relaxed);
-  if (Pool* mine = pool(); mine && mine->free.size() < kMostPooled)
+  Pool* mine = pool();
+  if (mine)
+    mine->count(-1);
+  else
+    pools().alive--;
+  if (mine && mine->free.size() < kMostPooled)
     mine->free.push_back(p);
   else
     ::operator delete(p);
@@ -82,7 +117,12 @@ void drop_contents(Pending* p) {
 
 }  // namespace
 
-i64 live_nodes() { return alive_nodes.load(std::memory_order_relaxed); }
+i64 live_nodes() {
+  std::lock_guard lock(pools().mutex);
+  i64 alive = pools().alive;
+  for (const Pool* p : pools().list) alive += p->alive.load(std::memory_order_relaxed);
+  return alive;
+}
 
 /// Frees everything on the list, and what only that referred to.
 static void drain(std::vector<Pending*>& work) {
@@ -91,7 +131,7 @@ static void drain(std::vector<Pending*>& work) {
     Pending* p = work[k];
     drop_contents(p);
     auto drop = [&](Pending* q) {
-      if (q->references.fetch_sub(1, std::memory_order_acq_rel) == 1) work.push_back(q);
+      if (drop_reference(q)) work.push_back(q);
     };
     for (u32 i = 0; i < p->operand_count; ++i) drop(p->operands()[i]);
     if (p->operand_count > 2) delete[] p->many;
@@ -106,7 +146,7 @@ static void drain(std::vector<Pending*>& work) {
 }
 
 void release(Pending* first) {
-  if (first->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  if (!drop_reference(first)) return;
   Pool* mine = pool();
   if (!mine) {
     std::vector<Pending*> work{first};

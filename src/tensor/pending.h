@@ -12,6 +12,8 @@
 // Threads: any thread may read. `mark`, `id` and `uses` are scratch, valid only under the lock of evaluate.h; state
 // goes from pending to claimed under that lock, and from claimed to its end under it too.
 #pragma once
+#include <sys/single_threaded.h>
+
 #include <atomic>
 #include <string>
 
@@ -71,7 +73,22 @@ struct Pending {
 };
 static_assert(sizeof(Pending) <= 112);
 
-inline void retain(Pending* p) { p->references.fetch_add(1, std::memory_order_relaxed); }
+/// Counted without locked instructions while the process has one thread.
+inline void retain(Pending* p) {
+  if (__libc_single_threaded)
+    p->references.store(p->references.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  else
+    p->references.fetch_add(1, std::memory_order_relaxed);
+}
+/// Takes a reference off; whether it was the last one. Who holds the only reference is alone with the node, but for
+/// gets, which their source knows.
+inline bool drop_reference(Pending* p) {
+  u32 n = p->references.load(std::memory_order_acquire);
+  if (n == 1 && !p->is(kGet)) return true;
+  if (!__libc_single_threaded) return p->references.fetch_sub(1, std::memory_order_acq_rel) == 1;
+  p->references.store(n - 1, std::memory_order_relaxed);
+  return n == 1;
+}
 /// Gives a reference back; frees what nothing refers to any more, without recursion.
 void release(Pending* p);
 /// Nodes alive, for tests.

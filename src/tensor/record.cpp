@@ -26,9 +26,9 @@ struct CallTypes {
 
 CallTypes& recent_call(const OpDef& op, const std::array<const TypeData*, 3>& operands) {
   thread_local std::array<CallTypes, 512> table;
-  u64 h = reinterpret_cast<u64>(&op);
-  for (const TypeData* t : operands) h = (h ^ reinterpret_cast<u64>(t)) * 0x9E3779B97F4A7C15ull;
-  return table[h >> 55];
+  u64 h = reinterpret_cast<u64>(&op) ^ reinterpret_cast<u64>(operands[0]) * 3 ^ reinterpret_cast<u64>(operands[1]) * 5 ^
+          reinterpret_cast<u64>(operands[2]) * 7;
+  return table[h * 0x9E3779B97F4A7C15ull >> 55];
 }
 
 /// The shape all operands broadcast to.
@@ -190,7 +190,9 @@ Tensor elementwise(const OpDef& op, std::initializer_list<const Arg*> operands) 
     }
   }
   CallTypes* call = &recent_call(op, types);
-  if (!ready || call->op != &op || call->operands != types) {
+  bool known = ready && call->op == &op && call->operands[0] == types[0] && call->operands[1] == types[1] &&
+               call->operands[2] == types[2];
+  if (!known) {
     unify(op, {args, n}, made);
     std::array<Type, 3> found;
     for (size_t i = 0; i < n; ++i) {

@@ -1,0 +1,156 @@
+// What whole clusters join once they are made: maps the reduction they feed, sums down columns the rows they go
+// through, kernels that read the same numbers each other, and updates of many tensors one sweep over all of them.
+#include <algorithm>
+#include <map>
+#include <string>
+
+#include "compile/clusters.h"
+
+namespace tn {
+
+namespace {
+
+constexpr i64 kMostAlone = 65536;  // elements that one thread may have
+constexpr int kOutside = -2;       // a reader that is no cluster
+
+bool same(std::span<const Dim> a, std::span<const Dim> b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
+
+void add_once(std::vector<u32>& list, u32 x) {
+  if (std::find(list.begin(), list.end(), x) == list.end()) list.push_back(x);
+}
+
+}  // namespace
+
+void Clusters::join_clusters() {
+  absorb_prologues();
+  join_columns();
+  join_siblings();
+  join_alike();
+}
+
+/// The clusters (or kOutside) that read a value, through movements that are computed on the way.
+std::vector<int> Clusters::readers(u32 value) const {
+  std::vector<int> found;
+  auto note = [&](int c) {
+    if (std::find(found.begin(), found.end(), c) == found.end()) found.push_back(c);
+  };
+  std::vector<u32> open{value};
+  for (size_t k = 0; k < open.size(); ++k) {
+    if (k > 2000) return {kOutside};
+    if (is_output(open[k])) note(kOutside);
+    for (u32 user : index_.users[open[k]]) {
+      if (is_movement(user))
+        open.push_back(g_.nodes()[user].first_result);
+      else
+        note(cluster_of_[user] < 0 ? kOutside : cluster_of_[user]);
+    }
+  }
+  return found;
+}
+
+/// A map that only one reduction reads is computed inside it.
+void Clusters::absorb_prologues() {
+  for (int c = static_cast<int>(clusters_.size()); c-- > 0;) {
+    const Cluster& reduction = at(c);
+    if (reduction.nodes.empty()) continue;
+    if (reduction.kind != Group::Kind::columns && reduction.kind != Group::Kind::rows) continue;
+    u32 operand = g_.operands(g_.nodes()[reduction.anchor])[0], p = index_.producer[operand];
+    if (p == GraphIndex::kInput || cluster_of_[p] < 0 || cluster_of_[p] == c) continue;
+    int before = cluster_of_[p];
+    const Cluster& map = at(before);
+    if (map.kind != Group::Kind::map || !same(map.domain, g_.type(operand).shape()) || jumps(map)) continue;
+    bool only = reduction.nodes.size() + map.nodes.size() <= kMostNodes;
+    for (u32 n : map.nodes)
+      for (int reader : readers(g_.nodes()[n].first_result)) only = only && (reader == before || reader == c);
+    if (only) merge(c, before);
+  }
+}
+
+/// Values of this shape that nodes of the cluster read directly.
+std::vector<u32> Clusters::elements_read(const Cluster& c, std::span<const Dim> shape) const {
+  std::vector<u32> list;
+  for (u32 n : c.nodes)
+    for (u32 v : g_.operands(g_.nodes()[n]))
+      if (same(g_.type(v).shape(), shape)) add_once(list, v);
+  return list;
+}
+
+/// Whether the cluster walks the rows that the columns go down, and reads some of their elements.
+bool Clusters::share_rows(const Cluster& c, const Cluster& columns) const {
+  const Node& reduction = g_.nodes()[columns.anchor];
+  auto shape = g_.type(g_.operands(reduction)[0]).shape();
+  size_t outer = reduction.attrs.get<std::vector<i64>>("axes").size();
+  bool map = c.kind == Group::Kind::map, rows = c.kind == Group::Kind::rows && c.row_axes.lead == 0;
+  if ((!map && !rows) || c.sealed || !same(c.domain, shape) || jumps(c)) return false;
+  if (rows && c.row_axes.trail != shape.size() - outer) return false;
+  if (c.nodes.size() + columns.nodes.size() > kMostNodes) return false;
+  std::vector<u32> mine = elements_read(columns, shape), theirs = elements_read(c, shape);
+  for (u32 n : c.nodes) theirs.push_back(g_.nodes()[n].first_result);
+  return std::any_of(mine.begin(), mine.end(),
+                     [&](u32 v) { return std::find(theirs.begin(), theirs.end(), v) != theirs.end(); });
+}
+
+/// Sums down the columns of what another kernel walks row by row are taken there, on the way.
+void Clusters::join_columns() {
+  constexpr i64 kFewestRows = 2 * kColumnChunk;  // a chunk for each of two threads
+  for (int c = 0; c < static_cast<int>(clusters_.size()); ++c) {
+    if (at(c).nodes.empty() || at(c).kind != Group::Kind::columns) continue;
+    const Node& reduction = g_.nodes()[at(c).anchor];
+    const auto& axes = reduction.attrs.get<std::vector<i64>>("axes");
+    auto shape = g_.type(g_.operands(reduction)[0]).shape();
+    Dim rows = product(shape.first(axes.size())), size = product(shape);
+    bool few = rows.is_constant() && rows.value() < kFewestRows;
+    if (axes.front() != 0 || (few && !(size.is_constant() && size.value() <= kMostAlone))) continue;
+    for (Group::Kind kind : {Group::Kind::rows, Group::Kind::map})
+      for (int other = static_cast<int>(clusters_.size()); other-- > 0 && !at(c).nodes.empty();) {
+        if (other == c || at(other).kind != kind || !share_rows(at(other), at(c)) || !merge(other, c)) continue;
+        at(other).kind = Group::Kind::rows;
+        at(other).domain.assign(shape.begin(), shape.end());
+        at(other).row_axes = {0, shape.size() - axes.size()};
+      }
+  }
+}
+
+/// Two kernels over the same elements that read the same value become one, which reads it once.
+void Clusters::join_siblings() {
+  constexpr size_t kMostTogether = 48;  // nodes
+  for (u32 v = 0; v < g_.value_count(); ++v) {
+    std::vector<int> readers;
+    for (u32 user : index_.users[v])
+      if (int c = cluster_of_[user]; c >= 0 && std::find(readers.begin(), readers.end(), c) == readers.end())
+        readers.push_back(c);
+    std::sort(readers.begin(), readers.end());
+    for (size_t i = 0; i < readers.size(); ++i)
+      for (size_t k = i + 1; k < readers.size(); ++k) {
+        const Cluster &a = at(readers[i]), &b = at(readers[k]);
+        if (a.nodes.empty() || b.nodes.empty() || a.sealed || b.sealed || !same(a.domain, b.domain)) continue;
+        bool maps = a.kind == Group::Kind::map && b.kind == Group::Kind::map;
+        bool rows = a.kind == Group::Kind::rows && b.kind == Group::Kind::rows && a.row_axes == b.row_axes;
+        if ((!maps && !rows) || a.nodes.size() + b.nodes.size() > kMostTogether) continue;
+        if (jumps(a) != jumps(b)) continue;
+        merge(readers[i], readers[k]);
+      }
+  }
+}
+
+/// Maps that do the same to different tensors, as optimisers do, become one sweep over all of them.
+void Clusters::join_alike() {
+  constexpr size_t kMostSwept = 600;  // nodes
+  std::map<std::string, std::vector<int>> alike;
+  for (size_t c = 0; c < clusters_.size(); ++c) {
+    if (clusters_[c].nodes.empty() || clusters_[c].kind != Group::Kind::map || clusters_[c].sealed) continue;
+    if (clusters_[c].nodes.size() < 2 || jumps(clusters_[c])) continue;
+    std::string ops;
+    for (u32 n : clusters_[c].nodes) ops += std::string(g_.nodes()[n].op->name) + " ";
+    alike[ops].push_back(static_cast<int>(c));
+  }
+  for (const auto& [ops, list] : alike)
+    for (size_t i = 0; i < list.size(); ++i) {
+      if (at(list[i]).nodes.empty()) continue;
+      for (size_t k = i + 1; k < list.size(); ++k)
+        if (!at(list[k]).nodes.empty() && at(list[i]).nodes.size() + at(list[k]).nodes.size() <= kMostSwept)
+          merge(list[i], list[k]);
+    }
+}
+
+}  // namespace tn
