@@ -185,7 +185,8 @@ std::string class_of(const std::string& reason) {
     line = reason.substr(reason.find('\n') + 3);
     line = line.substr(0, line.find('\n'));
   }
-  if (auto at = line.find("): "); at != line.npos) line = line.substr(at + 3);
+  if (auto at = line.rfind("): "); at != line.npos) line = line.substr(at + 3);
+  if (auto at = line.rfind(" ("); at != line.npos && line.find(".cpp:", at) != line.npos) line.resize(at);  // the place
   return line.substr(0, 160);
 }
 
