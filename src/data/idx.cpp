@@ -75,7 +75,10 @@ Tensor load_idx(const std::string& path) {
   std::vector<unsigned char> raw(size);
   read(file.get(), path, raw.data(), raw.size());
   unsigned char more;
-  if (gzread(file.get(), &more, 1) != 0) refuse(path, "nothing after the elements", "more bytes");
+  if (gzread(file.get(), &more, 1) > 0) refuse(path, "nothing after the elements", "more bytes");
+  int state = Z_OK;  // a compressed file ends with a checksum
+  gzerror(file.get(), &state);
+  if (state != Z_OK && state != Z_STREAM_END) refuse(path, "a whole file", "one that is cut off or damaged");
   swap_elements(raw, static_cast<size_t>(bytes(dtype)));
   return from_data(raw.data(), shape, dtype);
 }
