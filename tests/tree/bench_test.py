@@ -55,7 +55,7 @@ def check_figures():
 
 def python_with_numpy():
     for python in (os.path.join(os.environ.get("TENON_VENV", os.path.join(ROOT, ".venv")), "bin/python"), sys.executable):
-        if subprocess.run([python, "-c", "import numpy"], capture_output=True, check=False).returncode == 0:
+        if os.path.exists(python) and not subprocess.run([python, "-c", "import numpy"], capture_output=True).returncode:
             return python
     return None
 
