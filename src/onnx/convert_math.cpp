@@ -5,6 +5,7 @@
 #include <limits>
 #include <numbers>
 
+#include "base/name.h"
 #include "onnx/convert.h"
 
 namespace tn::onnx {
@@ -12,13 +13,6 @@ namespace tn::onnx {
 namespace {
 
 // ---------------------------------------------------------------- shapes of converters
-
-/// Carries an op's name as a template argument.
-template <size_t N>
-struct Name {
-  char text[N];
-  constexpr Name(const char (&t)[N]) { std::copy_n(t, N, text); }
-};
 
 template <Name kOp>
 Values unary(Call& c) {

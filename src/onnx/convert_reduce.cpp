@@ -2,17 +2,12 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/name.h"
 #include "onnx/convert.h"
 
 namespace tn::onnx {
 
 namespace {
-
-template <size_t N>
-struct Name {
-  char text[N];
-  constexpr Name(const char (&t)[N]) { std::copy_n(t, N, text); }
-};
 
 struct Axes {
   std::vector<i64> axes;

@@ -2,18 +2,13 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/name.h"
 #include "onnx/convert.h"
 #include "onnx/writer.h"
 
 namespace tn::onnx {
 
 namespace {
-
-template <size_t N>
-struct Name {
-  char text[N];
-  constexpr Name(const char (&t)[N]) { std::copy_n(t, N, text); }
-};
 
 constexpr auto attr = [](auto name, auto v) { return Writer::attr(name, v); };
 
