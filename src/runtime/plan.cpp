@@ -4,6 +4,7 @@
 
 #include "runtime/counters.h"
 #include "runtime/donation.h"
+#include "runtime/packing.h"
 
 namespace tn {
 
@@ -42,8 +43,8 @@ std::vector<Instruction::Phase> phases_of(const loops::Kernel& k) {
 
 class PlanBuilder {
  public:
-  PlanBuilder(const GraphPtr& g, const Target& target, bool forward)
-      : compiled_(compile_graph(g, target)), g_(*compiled_.graph), forward_(forward) {
+  PlanBuilder(const GraphPtr& g, const Target& target, bool forward, bool pack)
+      : compiled_(compile_graph(g, target)), g_(*compiled_.graph), forward_(forward), pack_(pack) {
     plan_->input_types_.assign(g->input_types().begin(), g->input_types().end());
     plan_->target_ = target;
   }
@@ -151,6 +152,7 @@ class PlanBuilder {
     }
     find_in_place(k, i);
     i.code = Executable::of(k, plan_->target_.compiled);
+    if (pack_) pack_constants(k, i, plan_->slots_);
     plan_->instructions_.push_back(std::move(i));
   }
 
@@ -188,7 +190,9 @@ class PlanBuilder {
     }
     i.reads = i.operands;
     i.writes = i.results;
-    auto body = [&](const char* name) { i.bodies.push_back(Plan::build(n.attrs.get<GraphPtr>(name), plan_->target_)); };
+    auto body = [&](const char* name) {
+      i.bodies.push_back(Plan::build(n.attrs.get<GraphPtr>(name), plan_->target_, false, pack_));
+    };
     if (step.kind == Step::Kind::native) {
       i.kind = Instruction::Kind::native;
     } else if (n.op->name == "cond") {
@@ -223,12 +227,12 @@ class PlanBuilder {
   std::shared_ptr<Plan> plan_ = std::make_shared<Plan>();
   Compilation compiled_;
   const Graph& g_;
-  bool forward_;
+  bool forward_, pack_;
   std::vector<u32> slot_of_, owner_, output_slots_;
 };
 
-PlanPtr Plan::build(const GraphPtr& g, const Target& target, bool forward) {
-  return PlanBuilder(g, target, forward).build();
+PlanPtr Plan::build(const GraphPtr& g, const Target& target, bool forward, bool pack) {
+  return PlanBuilder(g, target, forward, pack).build();
 }
 
 size_t Plan::phase_count() const {
