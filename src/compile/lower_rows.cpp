@@ -1,8 +1,9 @@
 // Rows: passes over the trailing axes of one shape, and over leading axes too where the reductions go over them
 // (planes: the statistics of a channel). Each pass makes the reductions that need nothing but earlier passes; after
-// them come values of the kept axes, then a pass over the elements. Columns, reductions over all the axes before the
-// trailing ones, are taken on the way: each parallel iteration then is a chunk of rows with accumulators in memory, and
-// a second phase adds up the chunks, in the order lower_columns.cpp has too.
+// them come values of the kept axes, then a pass over the elements. What one pass computes at a cost and a later one
+// reads again (the exponentials of a softmax) stays in scratch, a row long. Columns, reductions over all the axes
+// before the trailing ones, are taken on the way: each parallel iteration then is a chunk of rows with accumulators in
+// memory, and a second phase adds up the chunks, in the order lower_columns.cpp has too.
 #include <algorithm>
 
 #include "compile/group.h"
@@ -23,7 +24,7 @@ struct Row {
 class RowsLowering {
  public:
   RowsLowering(const Graph& g, const GraphIndex& index, const Group& group, const Target& target)
-      : g_(g), group_(group), target_(target), w_(g, index, group.computed, "rows") {
+      : g_(g), index_(index), group_(group), target_(target), w_(g, index, group.computed, "rows") {
     const Node& anchor = g.nodes()[group.anchor];
     shape_ = g.type(g.operands(anchor)[0]).shape();
     axes_ = walk_of(anchor);
@@ -36,6 +37,7 @@ class RowsLowering {
     one_chunk_ = whole.is_constant() && whole.value() <= chunk_;
     chunks_ = ceildiv(whole, chunk_);
     find_rows();
+    find_saved();
   }
 
   Lowered run() {
@@ -119,11 +121,13 @@ class RowsLowering {
     return blocks(w_, extent, kRowLanes, start, [&](Dim base, std::span<const Val> carries) {
       std::vector<Val> next;
       Coords at = element(outer, lead, first + base + loops::lane());
+      recall(rows[0].level, at, first + base);
       for (size_t i = 0; i < rows.size(); ++i) {
         Val x = w_.at(rows[i].operand, at);
         Val joined = rows[i].combine.join(w_.builder(), carries[i], x);
         next.push_back(keep_past_limit(w_, carries[i], joined));
       }
+      save(rows[0].level, at, first + base);
       return next;
     });
   }
@@ -201,6 +205,7 @@ class RowsLowering {
   void store_row(std::span<const Dim> outer, Dim lead) {
     blocks(w_, length_, target_.map_lanes, {}, [&](Dim base, std::span<const Val>) {
       Coords at = element(outer, lead, base + loops::lane());
+      recall(levels_, at, base);
       for (u32 v : full_outputs_) {
         Val x = w_.at(v, at);
         w_.store(v, at, x);
@@ -209,6 +214,77 @@ class RowsLowering {
       return std::vector<Val>{};
     });
   }
+
+  // -------------------------------------------------------------- values kept from pass to pass
+
+  /// The element-shaped values, made here, that a value is made of without a reduction between.
+  void add_cone(std::vector<bool>& cone, u32 value) const {
+    std::vector<u32> open{value};
+    while (!open.empty()) {
+      u32 v = open.back(), p = index_.producer[v];
+      open.pop_back();
+      if (p == GraphIndex::kInput || !group_.computed[p] || cone[v] || !is_element_shaped(v)) continue;
+      if (!g_.nodes()[p].op->lower.as<Scalar>()) continue;
+      cone[v] = true;
+      for (u32 operand : g_.operands(g_.nodes()[p])) open.push_back(operand);
+    }
+  }
+
+  bool is_costly(u32 v) const {
+    constexpr size_t kCostly = 10;  // operations that take longer than a store and a load
+    KernelWriter w(g_, index_, group_.computed, "probe");
+    for (const Row& r : rows_) {
+      Coords at(kept_.size(), Dim(0));
+      w.set_tile({});
+      w.remember(r.result, at, w.builder().constant(0, compute_dtype(g_.type(r.result).dtype())));
+    }
+    w.at(v, Coords(shape_.size(), Dim(0)));
+    return w.kernel().nodes.size() > kCostly + rows_.size();
+  }
+
+  void find_saved() {
+    if (axes_.lead > 0) return;
+    std::vector<std::vector<bool>> cones(static_cast<size_t>(levels_) + 1, std::vector<bool>(g_.value_count(), false));
+    for (const Row& r : rows_) add_cone(cones[static_cast<size_t>(r.level)], r.operand);
+    for (u32 v : full_outputs_) add_cone(cones.back(), v);
+    for (const Row& c : columns_) add_cone(cones.back(), c.operand);
+    auto later = [&](size_t level, u32 v) {
+      return std::any_of(cones.begin() + static_cast<std::ptrdiff_t>(level) + 1, cones.end(),
+                         [&](const auto& cone) { return cone[v]; });
+    };
+    for (size_t level = 0; level + 1 < cones.size(); ++level)
+      for (u32 v = 0; v < g_.value_count(); ++v) {
+        if (!cones[level][v] || !later(level, v)) continue;
+        // Kept where the later pass goes on from it, and no earlier pass has kept it.
+        const auto& users = index_.users[v];
+        bool last = full_output(v) || std::any_of(users.begin(), users.end(), [&](u32 n) {
+                      u32 u = g_.nodes()[n].first_result;
+                      return !cones[level][u] && later(level, u);
+                    });
+        bool known = std::any_of(saved_.begin(), saved_.end(), [&](const Saved& s) { return s.value == v; });
+        if (last && !known && is_costly(v)) saved_.push_back({v, static_cast<int>(level), -1});
+      }
+  }
+
+  bool full_output(u32 v) const {
+    return std::find(full_outputs_.begin(), full_outputs_.end(), v) != full_outputs_.end();
+  }
+
+  void save(int level, std::span<const Dim> at, Dim first) {
+    for (const Saved& s : saved_) {
+      if (s.level != level) continue;
+      Dim place = first + loops::lane();
+      Val v = w_.at(s.value, at);
+      w_.builder().store(s.buffer, {&place, 1}, w_.widened(v, 1, w_.tile().lanes), lane_limit());
+    }
+  }
+
+  void recall(int level, std::span<const Dim> at, Dim first) {
+    for (const Saved& s : saved_)
+      if (s.level < level) w_.remember(s.value, at, w_.load(s.buffer, first + loops::lane()));
+  }
+
+  // -------------------------------------------------------------- rows one by one
 
   /// Computes what the elements read of this row, so that their loop does not.
   void hoist(int level, std::span<const Dim> outer) {
@@ -219,6 +295,7 @@ class RowsLowering {
 
   void run_row(Dim p) {
     Coords outer = coordinates(p, kept_);
+    for (Saved& s : saved_) s.buffer = w_.builder().alloc("row", compute_dtype(g_.type(s.value).dtype()), {length_});
     hoist(0, outer);
     for (int level = 0; level < levels_; ++level) {
       std::vector<Row> rows = rows_of(level);
@@ -328,6 +405,7 @@ class RowsLowering {
   }
 
   const Graph& g_;
+  const GraphIndex& index_;
   const Group& group_;
   const Target& target_;
   KernelWriter w_;
@@ -341,6 +419,12 @@ class RowsLowering {
     u32 value;
     int level;  // of reductions it depends on
   };
+  struct Saved {
+    u32 value;
+    int level;   // of the pass that makes it
+    int buffer;  // scratch
+  };
+  std::vector<Saved> saved_;
   std::vector<Moved> moved_;  // numbers of rows that elements read
   std::vector<int> sums_;     // of columns: accumulators of each chunk of rows
   Dim chunk_of_rows_ = 0;
