@@ -4,6 +4,7 @@
 #include <queue>
 
 #include "compile/clusters.h"
+#include "compile/explain.h"
 #include "compile/pipeline.h"
 
 namespace tn {
@@ -54,6 +55,7 @@ class Fuser {
         p.step.lowered.label = label(group, nodes);
       } catch (const Refusal& r) {
         u32 producer = index_.producer[r.value];
+        if (explaining()) explain("fuse", name_of(r.value) + " has to lie in memory for " + label(group, nodes));
         if (clusters_.of(producer) == static_cast<int>(c))
           clusters_.take_apart(static_cast<int>(c));
         else
@@ -65,6 +67,12 @@ class Fuser {
       planned_.push_back(std::move(p));
     }
     return true;
+  }
+
+  std::string name_of(u32 value) const {
+    u32 producer = index_.producer[value];
+    std::string maker = producer == GraphIndex::kInput ? "input" : std::string(g_.nodes()[producer].op->name);
+    return "%" + std::to_string(value) + ", the " + maker + " " + to_string(g_.type(value)) + ",";
   }
 
   /// "rows: max sub exp sum div -> f32[8, 10]"
@@ -158,8 +166,10 @@ class Fuser {
 }  // namespace
 
 std::vector<Step> fuse(const Graph& g, const Target& target, bool fusing) {
-  if (fusing)
+  if (fusing) {
     if (auto steps = Fuser(g, target, true).run()) return std::move(*steps);
+    if (explaining()) explain("fuse", "steps wait for each other in a circle, so nothing is fused");
+  }
   auto steps = Fuser(g, target, false).run();
   if (!steps) internal("the steps of a graph depend on each other in a circle");
   return std::move(*steps);
