@@ -1,6 +1,7 @@
 // Clusters become steps: each is lowered, those that cannot be lowered as they are are taken apart, and the steps are
 // put in an order in which every value is made before it is read.
 #include <algorithm>
+#include <map>
 #include <queue>
 
 #include "compile/clusters.h"
@@ -27,6 +28,7 @@ class Fuser {
         clusters_.need(r.value);
         continue;
       }
+      for (auto& [c, made] : made_) planned_.push_back(std::move(made.planned));
       return ordered();
     }
     return std::nullopt;
@@ -41,12 +43,21 @@ class Fuser {
     bool ordered = false;  // effects keep their order
   };
 
-  /// False when the group of a cluster has to change first, which is done.
+  struct Made {
+    Group group;
+    Planned planned;
+  };
+
+  /// False when the group of a cluster has to change first, which is done; those made already stay.
   bool lower_clusters() {
     for (size_t c = 0; c < clusters_.all().size(); ++c) {
       const auto& nodes = clusters_.all()[c].nodes;
-      if (nodes.empty()) continue;
-      Group group = clusters_.group(static_cast<int>(c));
+      Group group;
+      if (!nodes.empty()) group = clusters_.group(static_cast<int>(c));
+      if (auto made = made_.find(c); made != made_.end()) {
+        if (made->second.group == group) continue;
+        made_.erase(made);
+      }
       if (group.outputs.empty()) continue;
       Planned p;
       p.place = *std::max_element(nodes.begin(), nodes.end());
@@ -64,7 +75,7 @@ class Fuser {
       }
       for (const auto& a : p.step.lowered.arguments)
         if (!a.temp) (a.written ? p.writes : p.reads).push_back(a.value);
-      planned_.push_back(std::move(p));
+      made_.emplace(c, Made{std::move(group), std::move(p)});
     }
     return true;
   }
@@ -161,6 +172,7 @@ class Fuser {
   GraphIndex index_;
   Clusters clusters_;
   std::vector<Planned> planned_;
+  std::map<size_t, Made> made_;  // by cluster
 };
 
 }  // namespace
