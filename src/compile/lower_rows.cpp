@@ -1,9 +1,8 @@
 // Rows: passes over the trailing axes of one shape, and over leading axes too where the reductions go over them
 // (planes: the statistics of a channel). Each pass makes the reductions that need nothing but earlier passes; after
-// them come values of the kept axes, then a pass over the elements. What one pass computes at a cost and a later one
-// reads again (the exponentials of a softmax) stays in scratch, a row long. Columns, reductions over all the axes
-// before the trailing ones, are taken on the way: each parallel iteration then is a chunk of rows with accumulators in
-// memory, and a second phase adds up the chunks, in the order lower_columns.cpp has too.
+// them come values of the kept axes, then a pass over the elements. Columns, reductions over all the axes before the
+// trailing ones, are taken on the way: each parallel iteration then is a chunk of rows with accumulators in memory, and
+// a second phase adds up the chunks, in the order lower_columns.cpp has too.
 #include <algorithm>
 
 #include "compile/group.h"
@@ -24,7 +23,7 @@ struct Row {
 class RowsLowering {
  public:
   RowsLowering(const Graph& g, const GraphIndex& index, const Group& group, const Target& target)
-      : g_(g), index_(index), group_(group), target_(target), w_(g, index, group.computed, "rows") {
+      : g_(g), group_(group), target_(target), w_(g, index, group.computed, "rows") {
     const Node& anchor = g.nodes()[group.anchor];
     shape_ = g.type(g.operands(anchor)[0]).shape();
     axes_ = walk_of(anchor);
@@ -37,7 +36,7 @@ class RowsLowering {
     one_chunk_ = whole.is_constant() && whole.value() <= chunk_;
     chunks_ = ceildiv(whole, chunk_);
     find_rows();
-    find_saved();
+    find_kept(index);
   }
 
   Lowered run() {
@@ -55,6 +54,7 @@ class RowsLowering {
   }
 
  private:
+  static constexpr size_t kCheapNodes = 10;  // to make again is no dearer than to store and load
   static constexpr i64 kManyRows = 16;       // rows that are enough work for all threads
   static constexpr i64 kLanesAPiece = 2048;  // of columns, for a parallel iteration
 
@@ -96,6 +96,75 @@ class RowsLowering {
     }
   }
 
+  // -------------------------------------------------------------- kept elements
+
+  /// What a pass makes at some cost for a reduction and a later pass reads again is kept in memory of the row.
+  void find_kept(const GraphIndex& index) {
+    if (lead_ != Dim(1) || !one_chunk_) return;
+    for (const Row& r : rows_)
+      if (is_element_shaped(r.operand) && read_after(index, r) && cost_of(index, r.operand) > kCheapNodes)
+        kept_values_.push_back({r.operand, r.level, -1});
+  }
+
+  /// Whether a pass after the one of `row` reads its operand.
+  bool read_after(const GraphIndex& index, const Row& row) const {
+    std::vector<u32> open(full_outputs_.begin(), full_outputs_.end());
+    for (const Row& r : rows_)
+      if (r.level > row.level) open.push_back(r.operand);
+    for (const Row& c : columns_) open.push_back(c.operand);
+    std::vector<bool> seen(g_.value_count());
+    while (!open.empty()) {
+      u32 v = open.back(), producer = index.producer[v];
+      open.pop_back();
+      if (v == row.operand) return true;
+      if (seen[v] || producer == GraphIndex::kInput || !group_.computed[producer]) continue;
+      seen[v] = true;
+      const Node& n = g_.nodes()[producer];
+      if (n.op->lower.as<Reduction>()) continue;
+      for (u32 x : g_.operands(n)) open.push_back(x);
+    }
+    return false;
+  }
+
+  /// Nodes of the loop language that one element takes, reductions aside.
+  size_t cost_of(const GraphIndex& index, u32 value) const {
+    KernelWriter probe(g_, index, group_.computed, "probe");
+    size_t cost = 0;
+    probe.builder().parallel("p", 1, [&](Dim) {
+      probe.set_tile({});
+      for (const Row& r : rows_) {
+        Coords zeros(static_cast<size_t>(g_.type(r.result).rank()), Dim(0));
+        probe.remember(r.result, zeros, probe.builder().constant(0, compute_dtype(g_.type(r.result).dtype())));
+      }
+      size_t before = probe.kernel().nodes.size();
+      probe.at(value, Coords(shape_.size(), Dim(0)));
+      cost = probe.kernel().nodes.size() - before;
+    });
+    return cost;
+  }
+
+  void allocate_kept(int level) {
+    for (Kept& k : kept_values_)
+      if (k.level == level) k.buffer = w_.builder().alloc("kept", compute_dtype(g_.type(k.value).dtype()), {length_});
+  }
+
+  void store_kept(int level, u32 value, Val x, Dim place) {
+    for (const Kept& k : kept_values_)
+      if (k.level == level && k.value == value)
+        w_.builder().store(k.buffer, {&place, 1}, w_.widened(x, 1, w_.tile().lanes), lane_limit());
+  }
+
+  void read_kept(int level) {
+    for (const Kept& k : kept_values_)
+      if (k.level == level) w_.keep(k.value, k.buffer, [this](std::span<const Dim> at) { return place_in_row(at); });
+  }
+
+  Dim place_in_row(std::span<const Dim> at) const {
+    Dim place = 0;
+    for (size_t i = shape_.size() - axes_.trail; i < shape_.size(); ++i) place = place * shape_[i] + at[i];
+    return place;
+  }
+
   /// Whether the value has an element for each element of the rows (and not one for each row).
   bool is_element_shaped(u32 v) const {
     auto shape = g_.type(v).shape();
@@ -126,13 +195,12 @@ class RowsLowering {
     return blocks(w_, extent, kRowLanes, start, [&](Dim base, std::span<const Val> carries) {
       std::vector<Val> next;
       Coords at = element(outer, lead, first + base + loops::lane());
-      recall(rows[0].level, at, first + base);
       for (size_t i = 0; i < rows.size(); ++i) {
         Val x = w_.at(rows[i].operand, at);
+        store_kept(rows[i].level, rows[i].operand, x, first + base + loops::lane());
         Val joined = rows[i].combine.join(w_.builder(), carries[i], x);
         next.push_back(keep_past_limit(w_, carries[i], joined));
       }
-      save(rows[0].level, at, first + base);
       return next;
     });
   }
@@ -210,7 +278,6 @@ class RowsLowering {
   void store_row(std::span<const Dim> outer, Dim lead) {
     blocks(w_, length_, target_.map_lanes, {}, [&](Dim base, std::span<const Val>) {
       Coords at = element(outer, lead, base + loops::lane());
-      recall(levels_, at, base);
       for (u32 v : full_outputs_) {
         Val x = w_.at(v, at);
         w_.store(v, at, x);
@@ -219,77 +286,6 @@ class RowsLowering {
       return std::vector<Val>{};
     });
   }
-
-  // -------------------------------------------------------------- values kept from pass to pass
-
-  /// The element-shaped values, made here, that a value is made of without a reduction between.
-  void add_cone(std::vector<bool>& cone, u32 value) const {
-    std::vector<u32> open{value};
-    while (!open.empty()) {
-      u32 v = open.back(), p = index_.producer[v];
-      open.pop_back();
-      if (p == GraphIndex::kInput || !group_.computed[p] || cone[v] || !is_element_shaped(v)) continue;
-      if (!g_.nodes()[p].op->lower.as<Scalar>()) continue;
-      cone[v] = true;
-      for (u32 operand : g_.operands(g_.nodes()[p])) open.push_back(operand);
-    }
-  }
-
-  bool is_costly(u32 v) const {
-    constexpr size_t kCostly = 10;  // operations that take longer than a store and a load
-    KernelWriter w(g_, index_, group_.computed, "probe");
-    for (const Row& r : rows_) {
-      Coords at(kept_.size(), Dim(0));
-      w.set_tile({});
-      w.remember(r.result, at, w.builder().constant(0, compute_dtype(g_.type(r.result).dtype())));
-    }
-    w.at(v, Coords(shape_.size(), Dim(0)));
-    return w.kernel().nodes.size() > kCostly + rows_.size();
-  }
-
-  void find_saved() {
-    if (axes_.lead > 0) return;
-    std::vector<std::vector<bool>> cones(static_cast<size_t>(levels_) + 1, std::vector<bool>(g_.value_count(), false));
-    for (const Row& r : rows_) add_cone(cones[static_cast<size_t>(r.level)], r.operand);
-    for (u32 v : full_outputs_) add_cone(cones.back(), v);
-    for (const Row& c : columns_) add_cone(cones.back(), c.operand);
-    auto later = [&](size_t level, u32 v) {
-      return std::any_of(cones.begin() + static_cast<std::ptrdiff_t>(level) + 1, cones.end(),
-                         [&](const auto& cone) { return cone[v]; });
-    };
-    for (size_t level = 0; level + 1 < cones.size(); ++level)
-      for (u32 v = 0; v < g_.value_count(); ++v) {
-        if (!cones[level][v] || !later(level, v)) continue;
-        // Kept where the later pass goes on from it, and no earlier pass has kept it.
-        const auto& users = index_.users[v];
-        bool last = full_output(v) || std::any_of(users.begin(), users.end(), [&](u32 n) {
-                      u32 u = g_.nodes()[n].first_result;
-                      return !cones[level][u] && later(level, u);
-                    });
-        bool known = std::any_of(saved_.begin(), saved_.end(), [&](const Saved& s) { return s.value == v; });
-        if (last && !known && is_costly(v)) saved_.push_back({v, static_cast<int>(level), -1});
-      }
-  }
-
-  bool full_output(u32 v) const {
-    return std::find(full_outputs_.begin(), full_outputs_.end(), v) != full_outputs_.end();
-  }
-
-  void save(int level, std::span<const Dim> at, Dim first) {
-    for (const Saved& s : saved_) {
-      if (s.level != level) continue;
-      Dim place = first + loops::lane();
-      Val v = w_.at(s.value, at);
-      w_.builder().store(s.buffer, {&place, 1}, w_.widened(v, 1, w_.tile().lanes), lane_limit());
-    }
-  }
-
-  void recall(int level, std::span<const Dim> at, Dim first) {
-    for (const Saved& s : saved_)
-      if (s.level < level) w_.remember(s.value, at, w_.load(s.buffer, first + loops::lane()));
-  }
-
-  // -------------------------------------------------------------- rows one by one
 
   /// Computes what the elements read of this row, so that their loop does not.
   void hoist(int level, std::span<const Dim> outer) {
@@ -300,18 +296,20 @@ class RowsLowering {
 
   void run_row(Dim p) {
     Coords outer = coordinates(p, kept_);
-    for (Saved& s : saved_) s.buffer = w_.builder().alloc("row", compute_dtype(g_.type(s.value).dtype()), {length_});
     hoist(0, outer);
     for (int level = 0; level < levels_; ++level) {
       std::vector<Row> rows = rows_of(level);
+      allocate_kept(level);
       if (one_chunk_)
         finish_rows(rows, outer, accumulate(rows, outer, 0));
       else
         finish_rows(rows, outer, accumulate_chunks(rows, outer));
+      read_kept(level);
       hoist(level + 1, outer);
     }
     store_outer(outer, p);
     store_elements(outer);
+    w_.keep_nothing();
   }
 
   void run_together() {
@@ -416,7 +414,6 @@ class RowsLowering {
   }
 
   const Graph& g_;
-  const GraphIndex& index_;
   const Group& group_;
   const Target& target_;
   KernelWriter w_;
@@ -430,14 +427,14 @@ class RowsLowering {
     u32 value;
     int level;  // of reductions it depends on
   };
-  struct Saved {
+  std::vector<Moved> moved_;  // numbers of rows that elements read
+  struct Kept {
     u32 value;
     int level;   // of the pass that makes it
-    int buffer;  // scratch
+    int buffer;  // once allocated
   };
-  std::vector<Saved> saved_;
-  std::vector<Moved> moved_;  // numbers of rows that elements read
-  std::vector<int> sums_;     // of columns: accumulators of each chunk of rows
+  std::vector<Kept> kept_values_;
+  std::vector<int> sums_;  // of columns: accumulators of each chunk of rows
   Dim chunk_of_rows_ = 0;
   int levels_ = 0;
   std::vector<u32> full_outputs_, outer_outputs_, column_outputs_;
