@@ -9,8 +9,8 @@
 #include <unordered_set>
 
 #include "base/file.h"
-#include "onnx/convert.h"
 #include "onnx/import.h"
+#include "onnx/tensors.h"
 #include "tenon/error.h"
 #include "tenon/io.h"
 

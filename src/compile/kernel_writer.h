@@ -2,6 +2,7 @@
 // a load, a scalar op its expression on its operands' tiles, a movement a substitution on the coordinates. What one
 // kernel computes twice at the same place it computes once.
 #pragma once
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -65,6 +66,10 @@ class KernelWriter {
   loops::Val at_where(u32 value, std::span<const Dim> coords, std::span<const Reader::Limit> limits, double otherwise);
   /// Makes at(value, coords) give v from here on, while the loops around this place are open.
   void remember(u32 value, std::span<const Dim> coords, loops::Val v);
+  /// From here on elements of the value are read where they were stored: `place` of their coordinates in this buffer.
+  using Place = std::function<Dim(std::span<const Dim> coords)>;
+  void keep(u32 value, int buffer, Place place) { kept_[value] = {buffer, std::move(place)}; }
+  void keep_nothing() { kept_.clear(); }
   /// Stores a tile (rounded to the value's dtype) at the coordinates.
   void store(u32 value, std::span<const Dim> coords, loops::Val v, bool stream = false);
 
@@ -128,6 +133,7 @@ class KernelWriter {
   TileContext tile_;
   std::map<Key, Memo> memo_;
   std::map<u32, int> inputs_, outputs_;
+  std::map<u32, std::pair<int, Place>> kept_;
   std::vector<Argument> arguments_;
   // Open loops and the bounds of their variables, found by reading the nodes appended since the last look.
   struct Open {
