@@ -24,7 +24,7 @@ Value along(Value reduced, Value like, const std::vector<i64>& axes) {
   return broadcast_along(reduced, shape_of(like), axes);
 }
 
-template <OpName kOp>
+template <Name kOp>
 std::vector<Type> along_type(std::span<const Type> t, const Attrs& a) {
   check_axis(kOp, a.get<i64>("axis"), t[0].rank());
   return {t[0]};
