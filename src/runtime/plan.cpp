@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/thread_pool.h"
 #include "runtime/counters.h"
 #include "runtime/donation.h"
 #include "runtime/packing.h"
@@ -61,6 +62,7 @@ class PlanBuilder {
       }
     for (Step& step : compiled_.steps) add(step);
     copy_outputs();
+    make_kernels();
     runtime_counters().plans_built++;
     return std::move(plan_);
   }
@@ -151,9 +153,26 @@ class PlanBuilder {
       (a.written ? i.writes : i.reads).push_back(s);
     }
     find_in_place(k, i);
-    i.code = Executable::of(k, plan_->target_.compiled);
-    if (pack_) pack_constants(k, i, plan_->slots_);
+    making_.emplace_back(plan_->instructions_.size(), &k);
     plan_->instructions_.push_back(std::move(i));
+  }
+
+  /// Code generation is most of the work: several threads share it.
+  void make_kernels() {
+    bool compile = plan_->target_.compiled;
+    auto count = static_cast<i64>(making_.size());
+    auto make = [&](i64 lo, i64 hi, int) {
+      for (i64 n = lo; n < hi; ++n) {
+        auto [at, kernel] = making_[static_cast<size_t>(n)];
+        plan_->instructions_[at].code = Executable::of(*kernel, compile);
+      }
+    };
+    if (compile)
+      ThreadPool::shared().run(count, 1, make);
+    else
+      make(0, count, 0);
+    if (pack_)
+      for (auto [at, kernel] : making_) pack_constants(*kernel, plan_->instructions_[at], plan_->slots_);
   }
 
   /// Inputs and outputs of the plan that this kernel may have in one memory.
@@ -229,6 +248,7 @@ class PlanBuilder {
   const Graph& g_;
   bool forward_, pack_;
   std::vector<u32> slot_of_, owner_, output_slots_;
+  std::vector<std::pair<size_t, const loops::Kernel*>> making_;  // instructions whose code is to be made
 };
 
 PlanPtr Plan::build(const GraphPtr& g, const Target& target, bool forward, bool pack) {

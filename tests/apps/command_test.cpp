@@ -4,8 +4,8 @@
 #include "backend/cpu/cpu.h"
 #include "base/file.h"
 #include "networks.h"
-#include "onnx/convert.h"
 #include "onnx/import.h"
+#include "onnx/tensors.h"
 
 namespace tn {
 namespace {

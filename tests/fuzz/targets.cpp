@@ -90,7 +90,7 @@ constexpr Target kTargets[] = {
     {"idx", read_idx, idx_seeds},
     {"onnx_model", read_model, model_seeds, mutated_model},
     {"onnx_value", read_value, value_seeds},
-    {"plan", read_plan, plan_seeds},
+    {"plan", read_plan, plan_seeds, mutated_plan},
     {"graph", read_graph, graph_seeds},
     {"program", read_program, program_seeds},
     {"kernel", read_kernel, kernel_seeds},

@@ -42,6 +42,7 @@ const Target* find_target(std::string_view name);
 bool attempt(const Target& target, std::string_view bytes);
 
 std::string mutated_model(std::string_view bytes, u64 seed);
+std::string mutated_plan(std::string_view bytes, u64 seed);
 
 Seeds npy_seeds();
 Seeds npz_seeds();
