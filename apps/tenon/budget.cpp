@@ -10,7 +10,9 @@
 
 namespace tn::app {
 
-void set_budget(double timeout_seconds, double memory_gib) {
+constexpr double kGrace = 0.5;  // what a run that stops by itself has to say so
+
+RunLimits set_budget(double timeout_seconds, double memory_gib) {
   if (timeout_seconds <= 0) fail("run", "expected --timeout above 0, got " + std::to_string(timeout_seconds));
   if (memory_gib < 0) fail("run", "expected --memory of at least 0, got " + std::to_string(memory_gib));
   double machine = static_cast<double>(sysconf(_SC_PHYS_PAGES)) * static_cast<double>(sysconf(_SC_PAGE_SIZE));
@@ -23,13 +25,14 @@ void set_budget(double timeout_seconds, double memory_gib) {
     setrlimit(RLIMIT_AS, &limit);
   }
   std::thread([timeout_seconds] {
-    std::this_thread::sleep_for(std::chrono::duration<double>(timeout_seconds));
+    std::this_thread::sleep_for(std::chrono::duration<double>(timeout_seconds + kGrace));
     std::fprintf(stderr,
                  "tenon: [run] expected an end within %g s, got none; the model may loop for ever; give --timeout more "
                  "seconds\n",
                  timeout_seconds);
     _exit(1);
   }).detach();
+  return RunLimits::of(static_cast<size_t>(bytes), timeout_seconds);
 }
 
 }  // namespace tn::app

@@ -1,16 +1,26 @@
 #include "values.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
+#include <map>
+#include <unordered_set>
 
 #include "base/file.h"
-#include "onnx/convert.h"
 #include "onnx/import.h"
+#include "onnx/tensors.h"
 #include "tenon/error.h"
 #include "tenon/io.h"
 
 namespace tn::app {
 
+namespace fs = std::filesystem;
+
+namespace {
+
+/// `/` in a value's name is `_` in its file's.
 std::string file_name(std::string name) {
   std::replace(name.begin(), name.end(), '/', '_');
   return name;
@@ -37,6 +47,94 @@ void write_pb(const std::string& path, const Array& a, const std::string& name) 
   v.name = name;
   v.tensor = onnx::tensor_of(a, name);
   write_file("run", path, onnx::encode_value(v));
+}
+
+/// Files input_0.pb, input_1.pb ... of a folder, by number.
+std::map<size_t, std::string> numbered(const std::string& folder) {
+  std::map<size_t, std::string> found;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    std::string name = entry.path().filename().string();
+    if (!name.starts_with("input_") || !name.ends_with(".pb")) continue;
+    std::string digits = name.substr(6, name.size() - 9);
+    if (digits.empty() || digits.size() > 6 || digits.find_first_not_of("0123456789") != digits.npos) continue;
+    found.emplace(std::stoul(digits), entry.path().string());
+  }
+  return found;
+}
+
+}  // namespace
+
+std::string extents(const Array& a) {
+  Shape shape(a.shape.begin(), a.shape.end());
+  return to_string(Type::tensor(a.dtype, shape));
+}
+
+Given read_inputs(const std::string& folder, const std::vector<std::string>& all,
+                  const std::vector<std::string>& open) {
+  if (!fs::is_directory(folder)) fail("run", "expected a folder of inputs, got '" + folder + "'");
+  Given given;
+  auto files = numbered(folder);
+  given.all_inputs = files.size() == all.size() && all.size() != open.size();
+  const auto& names = given.all_inputs ? all : open;
+  for (const auto& [number, path] : files) {
+    if (number >= names.size())
+      fail("run",
+           "expected input files for " + std::to_string(names.size()) + " inputs, numbered from 0, got '" + path + "'");
+    given.values.emplace(names[number], read_pb(path));
+  }
+  given.protobuf = !files.empty() || open.empty();
+  std::unordered_set<std::string> without(open.begin(), open.end());
+  for (const std::string& name : all) {
+    fs::path path = fs::path(folder) / (file_name(name) + ".npy");
+    if (given.values.contains(name) || !fs::exists(path)) continue;
+    given.values.emplace(name, read_npy(path.string()));
+    if (!without.contains(name)) given.all_inputs = true;
+  }
+  return given;
+}
+
+std::vector<Array> arranged(const std::vector<NamedType>& wanted, const Given& given) {
+  std::vector<Array> inputs;
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    const auto& [name, want] = wanted[i];
+    auto found = given.values.find(name);
+    if (found == given.values.end())
+      fail("run", "expected a file for input '" + name + "' " + to_string(want) + ", got none: input_" +
+                      std::to_string(i) + ".pb or " + file_name(name) + ".npy");
+    const Array& a = found->second;
+    bool fits = a.dtype == want.dtype() && a.shape.size() == want.shape().size();
+    for (size_t k = 0; fits && k < a.shape.size(); ++k)
+      fits = !want.shape()[k].is_constant() || want.shape()[k].value() == a.shape[k];
+    if (!fits) fail("run", "expected " + to_string(want) + " for input '" + name + "', got " + extents(a));
+    inputs.push_back(a);
+  }
+  return inputs;
+}
+
+void write_outputs(const std::string& folder, const std::vector<NamedType>& outputs, const std::vector<Array>& values,
+                   bool protobuf) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  // They are written apart first, so that a disk that fills up leaves nothing behind.
+  fs::path apart = fs::path(folder) / (".tenon" + std::to_string(::getpid()));
+  if (!fs::create_directory(apart, error))
+    fail("run", "expected a folder for outputs, got '" + folder + "', which cannot be made or written");
+  try {
+    std::vector<std::string> names;
+    for (size_t i = 0; i < values.size(); ++i) {
+      names.push_back(protobuf ? "output_" + std::to_string(i) + ".pb" : file_name(outputs[i].name) + ".npy");
+      std::string path = (apart / names[i]).string();
+      if (protobuf)
+        write_pb(path, values[i], outputs[i].name);
+      else
+        write_npy(path, values[i]);
+    }
+    for (const std::string& name : names) fs::rename(apart / name, fs::path(folder) / name);
+  } catch (...) {
+    fs::remove_all(apart, error);
+    throw;
+  }
+  fs::remove_all(apart, error);
 }
 
 }  // namespace tn::app

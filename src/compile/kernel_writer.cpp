@@ -242,7 +242,22 @@ Dim KernelWriter::simplified(Dim d) {
   return zeros.empty() ? d : substitute(d, zeros);
 }
 
+/// Prefetches the cache lines of a run of lanes.
+void KernelWriter::fetch(int buffer, Dim offset) {
+  constexpr i64 kLine = 64;
+  if (ahead_.first == Dim(0) || tile_.rows > 1 || !holds(offset, ahead_.first)) return;
+  if (coefficient(offset, loops::lane()) != Dim(1)) return;
+  i64 lanes = tile_.lanes, step = kLine / bytes(kernel_.buffers[static_cast<size_t>(buffer)].dtype);
+  if (tile_.lane_limit != loops::Node::kNone && tile_.lane_limit.is_constant()) lanes = tile_.lane_limit.value();
+  for (i64 lane = 0; lane < lanes; lane += step) {
+    std::pair<Dim, Dim> there[] = {ahead_, {loops::lane(), Dim(lane)}};
+    Dim at = substitute(offset, there);
+    b_.prefetch(buffer, {&at, 1});
+  }
+}
+
 Val KernelWriter::load(int buffer, Dim offset) {
+  fetch(buffer, offset);
   if (!affine(offset, loops::row()) || !affine(offset, loops::lane())) offset = simplified(offset);
   note({&offset, 1});
   bool has_row = holds_row(offset), has_lane = holds_lane(offset);
@@ -316,6 +331,7 @@ void KernelWriter::store(u32 value, std::span<const Dim> coords, Val v, bool str
   v = b_.cast(v, g_.type(value).dtype());
   loops::Builder::Limits limits{has_row ? tile_.row_limit : loops::Node::kNone,
                                 has_lane ? tile_.lane_limit : loops::Node::kNone, false, 0};
+  fetch(output_buffer(value), offset);
   b_.store(output_buffer(value), {&offset, 1}, v, limits, stream);
 }
 
@@ -382,6 +398,7 @@ Val KernelWriter::scalar(const Node& n, const Scalar& rule, std::span<const Dim>
 }
 
 Val KernelWriter::compute(u32 value, std::span<const Dim> coords) {
+  if (auto kept = kept_.find(value); kept != kept_.end()) return load(kept->second.first, kept->second.second(coords));
   u32 producer = index_.producer[value];
   if (producer != GraphIndex::kInput) {
     const Node& n = g_.nodes()[producer];

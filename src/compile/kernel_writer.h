@@ -2,6 +2,7 @@
 // a load, a scalar op its expression on its operands' tiles, a movement a substitution on the coordinates. What one
 // kernel computes twice at the same place it computes once.
 #pragma once
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -54,6 +55,9 @@ class KernelWriter {
     Dim row_limit = loops::Node::kNone, lane_limit = loops::Node::kNone;
   };
   void set_tile(const TileContext& t) { tile_ = t; }
+  /// While set, what loads and stores of lanes will touch with `symbol` replaced by `next` is fetched ahead of time.
+  void fetch_ahead(Dim symbol, Dim next) { ahead_ = {symbol, next}; }
+  void fetch_nothing() { ahead_ = {}; }
   const TileContext& tile() const { return tile_; }
 
   /// The value's tile at the coordinates of its axes.
@@ -62,6 +66,10 @@ class KernelWriter {
   loops::Val at_where(u32 value, std::span<const Dim> coords, std::span<const Reader::Limit> limits, double otherwise);
   /// Makes at(value, coords) give v from here on, while the loops around this place are open.
   void remember(u32 value, std::span<const Dim> coords, loops::Val v);
+  /// From here on elements of the value are read where they were stored: `place` of their coordinates in this buffer.
+  using Place = std::function<Dim(std::span<const Dim> coords)>;
+  void keep(u32 value, int buffer, Place place) { kept_[value] = {buffer, std::move(place)}; }
+  void keep_nothing() { kept_.clear(); }
   /// Stores a tile (rounded to the value's dtype) at the coordinates.
   void store(u32 value, std::span<const Dim> coords, loops::Val v, bool stream = false);
 
@@ -106,6 +114,7 @@ class KernelWriter {
     Dim symbol;
     loops::Val loop;  // innermost loop around it; -1 = none
   };
+  void fetch(int buffer, Dim offset);
   loops::Val number_tile(Dim d);
   Dim simplified(Dim d);
   static Key key_of(u32 value, std::span<const Dim> coords, const TileContext& tile);
@@ -124,6 +133,7 @@ class KernelWriter {
   TileContext tile_;
   std::map<Key, Memo> memo_;
   std::map<u32, int> inputs_, outputs_;
+  std::map<u32, std::pair<int, Place>> kept_;
   std::vector<Argument> arguments_;
   // Open loops and the bounds of their variables, found by reading the nodes appended since the last look.
   struct Open {
@@ -134,6 +144,7 @@ class KernelWriter {
   std::vector<Open> open_;
   std::vector<Bound> bounds_;
   std::vector<Dim>* observed_ = nullptr;
+  std::pair<Dim, Dim> ahead_;
 };
 
 }  // namespace tn

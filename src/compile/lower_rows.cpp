@@ -36,6 +36,7 @@ class RowsLowering {
     one_chunk_ = whole.is_constant() && whole.value() <= chunk_;
     chunks_ = ceildiv(whole, chunk_);
     find_rows();
+    find_kept(index);
   }
 
   Lowered run() {
@@ -53,6 +54,7 @@ class RowsLowering {
   }
 
  private:
+  static constexpr size_t kCheapNodes = 10;  // to make again is no dearer than to store and load
   static constexpr i64 kManyRows = 16;       // rows that are enough work for all threads
   static constexpr i64 kLanesAPiece = 2048;  // of columns, for a parallel iteration
 
@@ -89,6 +91,75 @@ class RowsLowering {
     }
   }
 
+  // -------------------------------------------------------------- kept elements
+
+  /// What a pass makes at some cost for a reduction and a later pass reads again is kept in memory of the row.
+  void find_kept(const GraphIndex& index) {
+    if (lead_ != Dim(1) || !one_chunk_) return;
+    for (const Row& r : rows_)
+      if (is_element_shaped(r.operand) && read_after(index, r) && cost_of(index, r.operand) > kCheapNodes)
+        kept_values_.push_back({r.operand, r.level, -1});
+  }
+
+  /// Whether a pass after the one of `row` reads its operand.
+  bool read_after(const GraphIndex& index, const Row& row) const {
+    std::vector<u32> open(full_outputs_.begin(), full_outputs_.end());
+    for (const Row& r : rows_)
+      if (r.level > row.level) open.push_back(r.operand);
+    for (const Row& c : columns_) open.push_back(c.operand);
+    std::vector<bool> seen(g_.value_count());
+    while (!open.empty()) {
+      u32 v = open.back(), producer = index.producer[v];
+      open.pop_back();
+      if (v == row.operand) return true;
+      if (seen[v] || producer == GraphIndex::kInput || !group_.computed[producer]) continue;
+      seen[v] = true;
+      const Node& n = g_.nodes()[producer];
+      if (n.op->lower.as<Reduction>()) continue;
+      for (u32 x : g_.operands(n)) open.push_back(x);
+    }
+    return false;
+  }
+
+  /// Nodes of the loop language that one element takes, reductions aside.
+  size_t cost_of(const GraphIndex& index, u32 value) const {
+    KernelWriter probe(g_, index, group_.computed, "probe");
+    size_t cost = 0;
+    probe.builder().parallel("p", 1, [&](Dim) {
+      probe.set_tile({});
+      for (const Row& r : rows_) {
+        Coords zeros(static_cast<size_t>(g_.type(r.result).rank()), Dim(0));
+        probe.remember(r.result, zeros, probe.builder().constant(0, compute_dtype(g_.type(r.result).dtype())));
+      }
+      size_t before = probe.kernel().nodes.size();
+      probe.at(value, Coords(shape_.size(), Dim(0)));
+      cost = probe.kernel().nodes.size() - before;
+    });
+    return cost;
+  }
+
+  void allocate_kept(int level) {
+    for (Kept& k : kept_values_)
+      if (k.level == level) k.buffer = w_.builder().alloc("kept", compute_dtype(g_.type(k.value).dtype()), {length_});
+  }
+
+  void store_kept(int level, u32 value, Val x, Dim place) {
+    for (const Kept& k : kept_values_)
+      if (k.level == level && k.value == value)
+        w_.builder().store(k.buffer, {&place, 1}, w_.widened(x, 1, w_.tile().lanes), lane_limit());
+  }
+
+  void read_kept(int level) {
+    for (const Kept& k : kept_values_)
+      if (k.level == level) w_.keep(k.value, k.buffer, [this](std::span<const Dim> at) { return place_in_row(at); });
+  }
+
+  Dim place_in_row(std::span<const Dim> at) const {
+    Dim place = 0;
+    for (size_t i = shape_.size() - axes_.trail; i < shape_.size(); ++i) place = place * shape_[i] + at[i];
+    return place;
+  }
+
   /// Whether the value has an element for each element of the rows (and not one for each row).
   bool is_element_shaped(u32 v) const {
     auto shape = g_.type(v).shape();
@@ -121,11 +192,17 @@ class RowsLowering {
       Coords at = element(outer, lead, first + base + loops::lane());
       for (size_t i = 0; i < rows.size(); ++i) {
         Val x = w_.at(rows[i].operand, at);
+        store_kept(rows[i].level, rows[i].operand, x, first + base + loops::lane());
         Val joined = rows[i].combine.join(w_.builder(), carries[i], x);
         next.push_back(keep_past_limit(w_, carries[i], joined));
       }
       return next;
     });
+  }
+
+  /// Rows of a plane lie far apart, where the processor does not foresee the next one.
+  void fetch_next(Dim l, Dim end) {
+    if (target_.compiled) w_.fetch_ahead(l, min(l + Dim(1), end - Dim(1)));
   }
 
   /// These rows over chunk c, one number each.
@@ -136,9 +213,12 @@ class RowsLowering {
     if (axes_.lead == 0) {
       acc = walk(rows, outer, 0, first, one_chunk_ ? length_ : min(length_ - first, chunk_), acc);
     } else {
-      acc = w_.builder().loop(
-          "l", one_chunk_ ? lead_ : min(lead_ - first, chunk_), acc,
-          [&](Dim l, std::span<const Val> carries) { return walk(rows, outer, first + l, 0, length_, carries); });
+      Dim count = one_chunk_ ? lead_ : min(lead_ - first, chunk_);
+      acc = w_.builder().loop("l", count, acc, [&](Dim l, std::span<const Val> carries) {
+        fetch_next(l, lead_ - first);
+        return walk(rows, outer, first + l, 0, length_, carries);
+      });
+      w_.fetch_nothing();
     }
     std::vector<Val> folded;
     for (size_t i = 0; i < rows.size(); ++i) folded.push_back(rows[i].combine.fold(w_.builder(), acc[i]));
@@ -183,7 +263,11 @@ class RowsLowering {
   void store_elements(std::span<const Dim> outer) {
     if (full_outputs_.empty() && columns_.empty()) return;
     if (lead_ == Dim(1)) return store_row(outer, 0);
-    w_.builder().serial("l", lead_, [&](Dim l) { store_row(outer, l); });
+    w_.builder().serial("l", lead_, [&](Dim l) {
+      fetch_next(l, lead_);
+      store_row(outer, l);
+    });
+    w_.fetch_nothing();
   }
 
   void store_row(std::span<const Dim> outer, Dim lead) {
@@ -210,14 +294,17 @@ class RowsLowering {
     hoist(0, outer);
     for (int level = 0; level < levels_; ++level) {
       std::vector<Row> rows = rows_of(level);
+      allocate_kept(level);
       if (one_chunk_)
         finish_rows(rows, outer, accumulate(rows, outer, 0));
       else
         finish_rows(rows, outer, accumulate_chunks(rows, outer));
+      read_kept(level);
       hoist(level + 1, outer);
     }
     store_outer(outer, p);
     store_elements(outer);
+    w_.keep_nothing();
   }
 
   void run_together() {
@@ -330,7 +417,13 @@ class RowsLowering {
     int level;  // of reductions it depends on
   };
   std::vector<Moved> moved_;  // numbers of rows that elements read
-  std::vector<int> sums_;     // of columns: accumulators of each chunk of rows
+  struct Kept {
+    u32 value;
+    int level;   // of the pass that makes it
+    int buffer;  // once allocated
+  };
+  std::vector<Kept> kept_values_;
+  std::vector<int> sums_;  // of columns: accumulators of each chunk of rows
   Dim chunk_of_rows_ = 0;
   int levels_ = 0;
   std::vector<u32> full_outputs_, outer_outputs_;

@@ -17,6 +17,7 @@ struct Rule {
   std::string_view op, says;
   Keeps keeps;
   std::optional<Value> (*apply)(const Node& n, ValueSpan x);
+  bool alone = false;  // only where nothing else uses the first operand, which is made again
 };
 
 bool same(std::span<const Dim> a, std::span<const Dim> b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
@@ -79,6 +80,24 @@ std::optional<Value> permuted(const Node& n, ValueSpan x) {
   return permute(*before, both);
 }
 
+/// permute(dot(a, b)) that puts b's axes before a's is dot(b, a): each product is the same, and so is their order.
+std::optional<Value> exchanged(const Node& n, ValueSpan x) {
+  const Node* d = producer(x[0]);
+  if (!d || d->op->name != "dot") return std::nullopt;
+  std::vector<i64> lhs_batch = list(*d, "lhs_batch"), rhs_batch = list(*d, "rhs_batch");
+  std::vector<i64> lhs_contract = list(*d, "lhs_contract"), rhs_contract = list(*d, "rhs_contract");
+  const Graph& g = x[0].builder->graph();
+  Value a{x[0].builder, g.operands(*d)[0]}, b{x[0].builder, g.operands(*d)[1]};
+  auto free = static_cast<i64>(a.shape().size() - lhs_batch.size() - lhs_contract.size());
+  auto batch = static_cast<i64>(lhs_batch.size()), rank = static_cast<i64>(x[0].shape().size());
+  std::vector<i64> wanted;
+  for (i64 i = 0; i < batch; ++i) wanted.push_back(i);
+  for (i64 i = batch + free; i < rank; ++i) wanted.push_back(i);
+  for (i64 i = batch; i < batch + free; ++i) wanted.push_back(i);
+  if (list(n, "axes") != wanted) return std::nullopt;
+  return dot(b, a, rhs_batch, lhs_batch, rhs_contract, lhs_contract);
+}
+
 std::optional<Value> spread(const Node& n, ValueSpan x) {
   const auto& shape = n.attrs.get<Shape>("shape");
   if (same(x[0].shape(), shape)) return x[0];
@@ -104,15 +123,20 @@ constexpr Rule kRules[] = {
     {"select", "both choices alike", Keeps::exact, same_choice},
     {"reshape", "to its own shape, or after another", Keeps::exact, reshaped},
     {"permute", "to its own order, or after another", Keeps::exact, permuted},
+    {"permute", "of a product, which has its operands exchanged instead", Keeps::exact, exchanged, true},
     {"broadcast", "to its own shape, or after another", Keeps::exact, spread},
 };
 
 }  // namespace
 
 GraphPtr simplify(const GraphPtr& g) {
-  return rewrite_graph(*g, g->input_types(), [](Builder&, const Node& n, ValueSpan x) -> std::optional<Values> {
+  std::vector<u32> uses(g->value_count());
+  for (const Node& n : g->nodes())
+    for (u32 v : g->operands(n)) ++uses[v];
+  for (u32 v : g->outputs()) ++uses[v];
+  return rewrite_graph(*g, g->input_types(), [&](Builder&, const Node& n, ValueSpan x) -> std::optional<Values> {
     for (const Rule& r : kRules)
-      if (r.keeps == Keeps::exact && r.op == n.op->name)
+      if (r.keeps == Keeps::exact && r.op == n.op->name && (!r.alone || uses[g->operands(n)[0]] == 1))
         if (auto v = r.apply(n, x)) return Values{*v};
     return std::nullopt;
   });

@@ -32,6 +32,17 @@ void read(gzFile file, const std::string& path, void* out, size_t size) {
   }
 }
 
+/// Memory grows with what is there to read: a header that lies takes no more than twice that.
+std::vector<unsigned char> read_elements(gzFile file, const std::string& path, size_t size) {
+  constexpr size_t kFirst = 1 << 20;
+  std::vector<unsigned char> raw;
+  for (size_t at = 0; at < size; at = raw.size()) {
+    raw.resize(std::min(size, std::max(kFirst, 2 * at)));
+    read(file, path, raw.data() + at, raw.size() - at);
+  }
+  return raw;
+}
+
 DType dtype_of_code(const std::string& path, unsigned code) {
   switch (code) {
     case 0x08: return DType::u8;
@@ -69,13 +80,17 @@ Tensor load_idx(const std::string& path) {
     shape.push_back(static_cast<i64>(extent));
     if (__builtin_mul_overflow(size, extent, &size)) refuse(path, "extents whose product fits 64 bits", "larger ones");
   }
-  // deflate packs at most 1032 to 1: a header cannot make us take more memory than the file can fill.
-  if (size / 1032 > static_cast<u64>(info.st_size))
+  // deflate packs at most 1032 to 1
+  u64 most = static_cast<u64>(info.st_size) * (gzdirect(file.get()) ? 1 : 1032);
+  if (size > most)
     refuse(path, std::to_string(size) + " bytes of elements", "a file of " + std::to_string(info.st_size) + " bytes");
-  std::vector<unsigned char> raw(size);
-  read(file.get(), path, raw.data(), raw.size());
+  std::vector<unsigned char> raw = read_elements(file.get(), path, size);
   unsigned char more;
-  if (gzread(file.get(), &more, 1) != 0) refuse(path, "nothing after the elements", "more bytes");
+  int code = Z_OK, got = gzread(file.get(), &more, 1);
+  if (got > 0) refuse(path, "nothing after the elements", "more bytes");
+  gzerror(file.get(), &code);  // the checksum at a packed file's end
+  if (got < 0 || code != Z_OK)
+    refuse(path, "a packed file with a checksum that fits", "one that is cut off or damaged");
   swap_elements(raw, static_cast<size_t>(bytes(dtype)));
   return from_data(raw.data(), shape, dtype);
 }

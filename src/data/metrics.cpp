@@ -1,5 +1,8 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <fstream>
+#include <sstream>
 
 #include "base/progress.h"
 #include "tenon/data.h"
@@ -21,18 +24,29 @@ void Progress::update(i64 done, std::string_view note) { state_->line.update(don
 struct Metrics::State {
   std::string path;
   std::FILE* file = nullptr;
-  bool json = false;
+  bool json = false, heading = false;  // heading: still to be written
   std::vector<std::string> names;
   ~State() {
     if (file) std::fclose(file);
   }
 };
 
+/// The names in the first line of a file that is there already.
+static std::vector<std::string> heading(const std::string& path) {
+  std::vector<std::string> names;
+  std::string line, name;
+  if (std::ifstream file(path); std::getline(file, line))
+    for (std::istringstream parts(line); std::getline(parts, name, ',');) names.push_back(name);
+  return names;
+}
+
 Metrics::Metrics(const std::string& path) : state_(std::make_unique<State>()) {
   state_->path = path;
   state_->json = path.ends_with(".jsonl");
   if (!state_->json && !path.ends_with(".csv"))
     fail("metrics", "expected a file name ending in .csv or .jsonl, got '" + path + "'");
+  if (!state_->json) state_->names = heading(path);
+  state_->heading = state_->names.empty();
   state_->file = std::fopen(path.c_str(), "a");
   if (!state_->file) fail("metrics", "expected a file that can be written, got '" + path + "'");
 }
@@ -45,17 +59,27 @@ static std::string number(double v, bool json) {
   return text;
 }
 
+/// A name that stands for itself in both forms.
+static const std::string& checked(const std::string& name) {
+  bool plain = std::none_of(name.begin(), name.end(), [](char c) {
+    return c == ',' || c == '"' || c == '\\' || static_cast<unsigned char>(c) < ' ';
+  });
+  if (!plain || name.empty())
+    fail("metrics", "expected names without commas, quotes and backslashes, got '" + name + "'");
+  return name;
+}
+
 void Metrics::write(const std::vector<std::pair<std::string, double>>& row) {
   State& s = *state_;
   std::string line;
-  bool first = s.names.empty();
-  if (first)
-    for (const auto& [name, value] : row) s.names.push_back(name);
+  if (s.names.empty())
+    for (const auto& [name, value] : row) s.names.push_back(checked(name));
   if (row.size() != s.names.size())
     fail("metrics", "expected the " + std::to_string(s.names.size()) + " names of the first row, got " +
                         std::to_string(row.size()));
-  if (first && !s.json && std::ftell(s.file) == 0)
+  if (s.heading && !s.json)
     for (size_t i = 0; i < s.names.size(); ++i) line += s.names[i] + (i + 1 < s.names.size() ? "," : "\n");
+  s.heading = false;
   if (s.json) line += "{";
   for (size_t i = 0; i < row.size(); ++i) {
     if (row[i].first != s.names[i]) fail("metrics", "expected name '" + s.names[i] + "', got '" + row[i].first + "'");

@@ -16,10 +16,12 @@ static std::vector<NamedType> named(const std::vector<std::string>& names, std::
 }
 
 constexpr PassInfo kFold{"fold", "what follows from constants alone becomes a constant", true};
+constexpr PassInfo kPack{"pack", "weights are laid out as their kernels want them, once", true};
 
 std::vector<PassInfo> build_passes() {
   std::vector<PassInfo> passes{kFold};
   passes.insert(passes.end(), compiler_passes().begin(), compiler_passes().end());
+  passes.push_back(kPack);
   return passes;
 }
 
@@ -38,7 +40,7 @@ static Target target_without(const std::vector<std::string>& passes) {
     t = {.map_lanes = 16, .compiled = true, .vector_bits = cpu::vector_bits(cpu::host_isa())};
   for (const std::string& pass : passes) {
     check_pass(pass);
-    if (pass != kFold.name) t = without_pass(t, pass);
+    if (pass != kFold.name && pass != kPack.name) t = without_pass(t, pass);
   }
   return t;
 }
@@ -71,8 +73,11 @@ std::shared_ptr<PlanState> build_plan(NamedGraph net, const BuildOptions& option
   s->profiles = options.profiles;
   s->without = options.without;
   Target t = target_without(options.without);
-  if (std::ranges::find(options.without, kFold.name) == options.without.end()) net.graph = fold_constants(net.graph);
-  s->plan = tn::Plan::build(net.graph, t);
+  auto has = [&](const PassInfo& pass) {
+    return std::ranges::find(options.without, pass.name) == options.without.end();
+  };
+  if (has(kFold)) net.graph = fold_constants(net.graph);
+  s->plan = tn::Plan::build(net.graph, t, false, has(kPack));
   s->note = cpu::compiler_problem();
   if (t.compiled) s->isa = cpu::name(cpu::host_isa());
   s->net_ = std::move(net);

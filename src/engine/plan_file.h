@@ -21,7 +21,7 @@
 
 namespace tn::engine {
 
-inline constexpr u32 kPlanFormat = 2;
+inline constexpr u32 kPlanFormat = 3;
 /// Raised when plans' text, their instructions or the interface of kernels change.
 inline constexpr i64 kCodeFormat = 1;
 
@@ -39,6 +39,8 @@ struct PlanFile {
 std::vector<std::string> framed(const PlanFile& file);
 /// Error of "plan" naming `name`: no plan, truncated, damaged, of another format version.
 PlanFile sections_of(std::string_view bytes, const std::string& name);
+/// Of the bytes after the word it is written in.
+u64 checksum(std::string_view bytes);
 /// Maps a file read-only.
 std::shared_ptr<void> map_file(const std::string& path, std::string_view& bytes);
 [[noreturn]] void refuse(const std::string& name, const std::string& why);

@@ -1,5 +1,6 @@
 // The node behind a Dim; for the files that take Dims apart.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,5 +24,9 @@ struct DimNode {
   Dim a, b;
   Terms terms;
 };
+
+/// The c of d = c * symbol + rest, by the terms of d: rest may still hold the symbol inside floor divisions, minima and
+/// maxima. Nothing when there is no such term.
+std::optional<Dim> explicit_coefficient(Dim d, Dim symbol);
 
 }  // namespace tn

@@ -11,6 +11,7 @@
 //   phases      parallel loops are outermost and carry nothing; between them stand pure nodes and loads
 #include <algorithm>
 
+#include "ir/dim_node.h"
 #include "ir/loops.h"
 #include "ir/loops_check.h"
 
@@ -27,7 +28,8 @@ struct Meaning {
 
 Dim lesser(Dim a, Dim b) { return a == Node::kNone ? b : b == Node::kNone ? a : min(a, b); }
 
-/// The index along `dimension` (-1: the flat offset) is base + step * iteration + something in [0, |step|).
+/// The index along `dimension` (-1: the flat offset; -2: none, the access happens in iteration `base` only) is base +
+/// step * iteration + something in [0, |step|), plus a multiple of step * iterations.
 struct Apart {
   int dimension;
   Dim step, base;
@@ -223,6 +225,53 @@ class Verifier {
     open_scope();
     bounds_.push_back({i.variable, Dim(0), i.extent - Dim(1)});
     raise_sizes(n);
+    believe(n, i.extent);
+  }
+
+  /// What runs inside a loop knows that its extent is at least 1: bounds of the variables around it narrow.
+  void believe(Val header, Dim extent) {
+    if (extent.is_constant()) return;
+    const DimNode* e = extent.node();
+    auto nothing = [](Dim d) { return d.is_constant() && d.value() <= 0; };
+    if (e->kind == DimNode::Kind::max && nothing(e->a)) return believe(header, e->b);
+    if (e->kind == DimNode::Kind::max && nothing(e->b)) return believe(header, e->a);
+    if (e->kind == DimNode::Kind::min) return believe(header, e->a), believe(header, e->b);
+    for (Bound& b : bounds_) {
+      auto c = coefficient(extent, b.symbol);
+      bool around = b.symbol != node(header).variable && !of_sizes(b.symbol) && c;
+      if (!around || (*c != Dim(1) && *c != Dim(-1))) continue;
+      Dim rest = extent - *c * b.symbol;
+      if (!of_sizes(rest)) continue;
+      narrowed_.emplace_back(header, b);
+      if (*c == Dim(1))
+        b.low = max(b.low.value_or(Dim(0)), Dim(1) - rest);
+      else
+        b.high = b.high ? min(*b.high, rest - Dim(1)) : rest - Dim(1);
+    }
+  }
+
+  /// Minima and maxima that the bounds decide, as what they are.
+  Dim decided(Dim d) const {
+    if (d.is_constant()) return d;
+    const DimNode* n = d.node();
+    if (n->kind == DimNode::Kind::min || n->kind == DimNode::Kind::max) {
+      bool least = n->kind == DimNode::Kind::min;
+      if (provably_nonnegative(n->a - n->b, bounds_)) return decided(least ? n->b : n->a);
+      if (provably_nonnegative(n->b - n->a, bounds_)) return decided(least ? n->a : n->b);
+    }
+    if (n->kind != DimNode::Kind::polynomial) return d;
+    Dim sum = 0;
+    for (const auto& t : n->terms) {
+      Dim term = t.coefficient;
+      for (const DimNode* atom : t.atoms) term = term * decided(Dim(atom));
+      sum = sum + term;
+    }
+    return sum;
+  }
+
+  /// Nothing inside such a loop ever runs.
+  bool dead() const {
+    return std::any_of(loops_.begin(), loops_.end(), [&](Val l) { return node(l).extent == Dim(0); });
   }
 
   /// A loop that runs has an extent of at least 1, so no size that makes it 0 is 0.
@@ -251,6 +300,9 @@ class Verifier {
     for (; !raised_.empty() && raised_.back().first == header; raised_.pop_back())
       for (Bound& b : bounds_)
         if (b.symbol == raised_.back().second) b.low = Dim(0);
+    for (; !narrowed_.empty() && narrowed_.back().first == header; narrowed_.pop_back())
+      for (Bound& b : bounds_)
+        if (b.symbol == narrowed_.back().second.symbol) b = narrowed_.back().second;
     marks_.pop_back();
     loops_.pop_back();
   }
@@ -399,7 +451,7 @@ class Verifier {
       if (by_tile && static_cast<int>(d) == i.at) continue;
       check_symbols(n, where[d], true);
       affine(n, where[d]);
-      if (hint) continue;
+      if (hint || dead()) continue;
       if (!provably_nonnegative(where[d], bounds_))
         error(n, "cannot prove 0 <= " + text_of(where[d]) + " in " + b.name);
       if (!provably_nonnegative(b.shape[d] - Dim(1) - where[d], bounds_))
@@ -431,6 +483,9 @@ class Verifier {
   void touch(Val n, bool writes) {
     const Node& i = node(n);
     Touch t{n, i.buffer, writes, {}};
+    for (const Bound& b : bounds_)  // one iteration only
+      if (b.symbol == node(watched_).variable && b.low && b.high && *b.low == *b.high)
+        t.apart.push_back({-2, Dim(0), *b.low});
     auto where = k_.index(i);
     bool by_tile = i.kind == Kind::gather || i.kind == Kind::scatter;
     for (size_t d = 0; d < where.size(); ++d)
@@ -441,13 +496,19 @@ class Verifier {
 
   void consider(Touch& t, int dimension, Dim index) {
     Dim v = node(watched_).variable;
-    auto step = coefficient(index, v);
+    index = decided(index);
+    auto step = explicit_coefficient(index, v);
     if (!step || *step == Dim(0)) return;
-    std::pair<Dim, Dim> origin[] = {{v, 0}};
-    Dim rest = substitute(index, origin);
+    auto fixed = [&](Dim s) { return of_sizes(s) || around(s); };
+    auto moving = symbols_of(*step);
+    if (!std::all_of(moving.begin(), moving.end(), fixed)) return;
+    Dim rest = index - *step * v, period = *step * node(watched_).extent;
     std::vector<std::pair<Dim, Dim>> inner;
-    for (Dim s : symbols_of(rest))
-      if (!of_sizes(s) && !around(s)) inner.emplace_back(s, 0);
+    for (Dim s : symbols_of(rest)) {
+      if (fixed(s)) continue;
+      if (s != v) rest = without_periods(rest, s, period);
+      inner.emplace_back(s, 0);
+    }
     for (Dim base : {Dim(0), substitute(rest, inner)})
       for (Dim width : {*step, -*step})
         if (provably_nonnegative(rest - base, bounds_) &&
@@ -455,6 +516,14 @@ class Verifier {
           t.apart.push_back({dimension, *step, base});
           return;
         }
+  }
+
+  /// d less its term in the symbol where that is a multiple of the period.
+  static Dim without_periods(Dim d, Dim symbol, Dim period) {
+    auto c = explicit_coefficient(d, symbol);
+    if (!c || period == Dim(0)) return d;
+    Dim whole = floordiv(*c, period);
+    return whole != Dim(0) && whole * period == *c ? d - *c * symbol : d;
   }
 
   /// A variable of a loop around the watched one: the same for all its iterations.
@@ -468,7 +537,7 @@ class Verifier {
 
   void check_races(Val header) {
     Dim extent = node(header).extent;
-    if (extent == Dim(1)) return;
+    if (extent == Dim(1) || extent == Dim(0)) return;
     for (const Touch& w : touches_) {
       if (!w.writes) continue;
       std::vector<Apart> common = w.apart;
@@ -488,7 +557,8 @@ class Verifier {
   std::vector<bool> alive_;
   std::vector<Bound> bounds_;
   std::vector<size_t> marks_;
-  std::vector<std::pair<Val, Dim>> raised_;  // sizes known to be positive inside a loop
+  std::vector<std::pair<Val, Dim>> raised_;      // sizes known to be positive inside a loop
+  std::vector<std::pair<Val, Bound>> narrowed_;  // bounds as they were outside of a loop
   std::vector<Val> loops_;
   std::vector<std::vector<Val>> scopes_;
   std::vector<Touch> touches_;

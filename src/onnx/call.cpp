@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "onnx/convert.h"
@@ -8,39 +9,60 @@ namespace tn::onnx {
 
 // ---------------------------------------------------------------- inputs
 
-Value Call::in(size_t i) const {
+Value Call::in(size_t i, i64 least_rank) const {
   if (!has(i)) refuse("input " + std::to_string(i), "none", "give it");
+  if (inputs_[i].rank() < least_rank)
+    refuse("at least " + std::to_string(least_rank) + " axes in input " + std::to_string(i),
+           to_string(inputs_[i].type()));
   return inputs_[i];
 }
 
-/// The node that makes a value; null for an input.
-static const Node* producer(const Graph& g, u32 id) {
-  if (id < g.input_count()) return nullptr;
-  auto nodes = g.nodes();
-  auto after =
-      std::upper_bound(nodes.begin(), nodes.end(), id, [](u32 v, const Node& n) { return v < n.first_result; });
-  return &*(after - 1);
+Values Call::all_in() const {
+  Values r;
+  for (size_t i = 0; i < count(); ++i) r.push_back(in(i));
+  if (r.empty()) refuse("at least one input", "none");
+  return r;
 }
 
 namespace {
 
-constexpr size_t kMostFolded = 4000;  // nodes evaluated for one value
+constexpr size_t kMostFolded = 4000;    // nodes evaluated for one value
+constexpr i64 kMostElements = 1 << 16;  // and the elements they have in all
+constexpr i64 kMostSizes = 1 << 12;     // elements of a tensor that are followed as sizes
+
+/// Whether a node may be run at import: no loop, whose end nobody knows, and few elements in all.
+bool is_cheap(const Graph& g, const Node& n, i64& elements) {
+  static const OpDef& constant_op = op("constant");
+  if (n.op == &constant_op) return true;
+  for (const auto& [name, value] : n.attrs.items())
+    if (std::holds_alternative<GraphPtr>(value)) return false;
+  for (u32 k = 0; k < n.result_count; ++k) {
+    i64 count = 1;
+    for (Dim d : g.type(n.first_result + k).shape())
+      if (!d.is_constant() || __builtin_mul_overflow(count, d.value(), &count)) return false;
+    if (count > kMostElements - elements) return false;
+    elements += count;
+  }
+  return true;
+}
 
 /// The nodes a value is computed from, in order; nothing when an input without contents, a size or an effect is among
 /// them.
 std::optional<std::vector<const Node*>> foldable_slice(const ImportState& state, u32 id) {
   static const OpDef& dims_op = op("dims");
   const Graph& g = state.builder.graph();
+  i64 elements = 0;
   std::vector<u32> open{id};
   std::set<const Node*> found;
   while (!open.empty()) {
     u32 v = open.back();
     open.pop_back();
     if (state.given.contains(v)) continue;
-    const Node* n = producer(g, v);
+    const Node* n = producer({&state.builder, v});
     if (!n || n->op == &dims_op || n->effectful || found.size() > kMostFolded) return std::nullopt;
-    if (found.insert(n).second)
-      for (u32 x : g.operands(*n)) open.push_back(x);
+    if (!found.insert(n).second) continue;
+    if (!is_cheap(g, *n, elements)) return std::nullopt;
+    for (u32 x : g.operands(*n)) open.push_back(x);
   }
   return std::vector<const Node*>(found.begin(), found.end());  // addresses rise with the order of the nodes
 }
@@ -80,7 +102,7 @@ Array folded(const ImportState& state, u32 id, const std::vector<const Node*>& s
 std::optional<Array> Call::known(Value v) const {
   if (auto found = state_.given.find(v.id); found != state_.given.end()) return found->second;
   static const OpDef& constant_op = op("constant");
-  const Node* n = producer(builder().graph(), v.id);
+  const Node* n = producer(v);
   if (n && n->op == &constant_op) return n->attrs.get<Array>("value");
   for (Dim d : v.shape())
     if (!d.is_constant()) return std::nullopt;
@@ -93,8 +115,10 @@ std::optional<Array> Call::known(Value v) const {
 
 std::optional<Shape> Call::find_dims(Value v) const {
   if (auto found = state_.dims.find(v.id); found != state_.dims.end()) return found->second;
+  if (!is_integer(v.dtype()) || v.rank() > 1) return std::nullopt;
+  if (v.rank() == 1 && v.shape()[0].is_constant() && v.shape()[0].value() > kMostSizes) return std::nullopt;
   auto a = known(v);
-  if (!a || !is_integer(a->dtype) || a->shape.size() > 1) return std::nullopt;
+  if (!a) return std::nullopt;
   Shape dims;
   for (i64 i = 0; i < a->size(); ++i) dims.push_back(std::clamp<i64>(a->get_int(i), -(1ll << 62), (1ll << 62) - 1));
   return dims;
@@ -126,6 +150,24 @@ std::vector<double> Call::known_doubles(size_t i) const {
   return result;
 }
 
+Dim Call::known_dim(size_t i) const {
+  Shape dims = known_dims(i);
+  if (dims.size() != 1) refuse("one element in input " + std::to_string(i), std::to_string(dims.size()));
+  return dims[0];
+}
+
+i64 Call::known_int(size_t i) const {
+  auto v = known_ints(i);
+  if (v.size() != 1) refuse("one element in input " + std::to_string(i), std::to_string(v.size()));
+  return v[0];
+}
+
+double Call::known_double(size_t i) const {
+  auto v = known_doubles(i);
+  if (v.size() != 1) refuse("one element in input " + std::to_string(i), std::to_string(v.size()));
+  return v[0];
+}
+
 Value Call::with_dims(Value v, Shape dims) const {
   state_.dims.insert_or_assign(v.id, std::move(dims));
   return v;
@@ -137,7 +179,7 @@ Value Call::from_dims(const Shape& dims, DType dtype, bool as_scalar) const {
   if (numbers) {
     Array a = Array::empty(dtype, as_scalar ? std::vector<i64>{} : std::vector<i64>{static_cast<i64>(dims.size())});
     for (size_t i = 0; i < dims.size(); ++i) a.set_int(static_cast<i64>(i), dims[i].value());
-    v = constant(a);
+    v = constant_of(a);
   } else {
     v = cast(emit("dims", {}, {{"value", dims}}), dtype);
     if (as_scalar) v = reshape(v, {});
@@ -170,12 +212,31 @@ std::string Call::text(std::string_view name, std::string_view otherwise) const 
 
 std::vector<i64> Call::integers(std::string_view name, std::vector<i64> otherwise) const {
   const auto* a = attribute(name);
-  return a ? a->ints : std::move(otherwise);
+  if (a) return a->ints;
+  return otherwise;
 }
 
 std::vector<double> Call::floats(std::string_view name) const {
   const auto* a = attribute(name);
   return a ? std::vector<double>(a->floats.begin(), a->floats.end()) : std::vector<double>{};
+}
+
+std::vector<i64> Call::sizes(std::string_view name, size_t count, i64 otherwise, i64 least) const {
+  std::vector<i64> r = integers(name, std::vector<i64>(count, otherwise));
+  std::string what = std::to_string(count) + " numbers from " + std::to_string(least) + " to 2^31 in attribute '" +
+                     std::string(name) + "'";
+  if (r.size() != count) refuse(what, std::to_string(r.size()) + " numbers");
+  for (i64 v : r)
+    if (v < least || v > i64{1} << 31) refuse(what, std::to_string(v));
+  return r;
+}
+
+i64 Call::size(std::string_view name, i64 otherwise, i64 least, i64 most) const {
+  i64 v = integer(name, otherwise);
+  if (v < least || v > most)
+    refuse("attribute '" + std::string(name) + "' from " + std::to_string(least) + " to " + std::to_string(most),
+           std::to_string(v));
+  return v;
 }
 
 // ---------------------------------------------------------------- emitting
@@ -206,14 +267,6 @@ Shape Call::broadcast_shape(ValueSpan x) const {
   return shape;
 }
 
-Value Call::broadcast_to(Value v, const Shape& shape) const {
-  auto have = v.shape();
-  if (std::equal(have.begin(), have.end(), shape.begin(), shape.end())) return v;
-  std::vector<i64> axes_;
-  for (size_t i = 0; i < have.size(); ++i) axes_.push_back(static_cast<i64>(shape.size() - have.size() + i));
-  return emit("broadcast", {v}, {{"shape", shape}, {"dims", axes_}});
-}
-
 Value Call::map(std::string_view name, std::initializer_list<Value> x, Attrs attrs) const {
   Values operands(x);
   Shape shape = broadcast_shape(operands);
@@ -221,62 +274,20 @@ Value Call::map(std::string_view name, std::initializer_list<Value> x, Attrs att
   return emit_all(name, operands, attrs)[0];
 }
 
-Value Call::constant(const Array& a, std::string_view name) const {
-  return emit("constant", {}, {{"value", a}, {"name", std::string(name)}});
-}
-
-Value Call::scalar(double v, DType dtype) const {
-  Array a = Array::empty(dtype, {});
-  if (is_float(dtype))
-    a.set(0, v);
-  else
-    a.set_int(0, static_cast<i64>(v));
-  return constant(a);
-}
-
-Value Call::like(Value x, double v) const {
-  return broadcast_to(scalar(v, x.dtype()), Shape(x.shape().begin(), x.shape().end()));
-}
-
-Value Call::cast(Value v, DType dtype) const { return v.dtype() == dtype ? v : emit("cast", {v}, {{"dtype", dtype}}); }
-
-Value Call::reshape(Value v, const Shape& shape) const {
-  auto have = v.shape();
-  if (std::equal(have.begin(), have.end(), shape.begin(), shape.end())) return v;
-  return emit("reshape", {v}, {{"shape", shape}});
-}
-
-Value Call::permute(Value v, const std::vector<i64>& axes_) const {
-  return std::is_sorted(axes_.begin(), axes_.end()) ? v : emit("permute", {v}, {{"axes", axes_}});
-}
+Value Call::like(Value x, double v) const { return broadcast_to(scalar(v, x.dtype()), shape_of(x)); }
 
 Value Call::reduce(std::string_view name, Value v, const std::vector<i64>& axes_, bool keepdims) const {
-  Shape kept(v.shape().begin(), v.shape().end());
+  Shape kept = shape_of(v);
   Value r = axes_.empty() ? v : emit(name, {v}, {{"axes", axes_}});
   if (!keepdims) return r;
   for (i64 a : axes_) kept[static_cast<size_t>(a)] = 1;
   return reshape(r, kept);
 }
 
-Value Call::slice(Value v, i64 axis_, Dim start, Dim limit, i64 stride) const {
-  Shape starts(v.shape().size(), Dim(0)), limits(v.shape().begin(), v.shape().end());
-  std::vector<i64> strides(v.shape().size(), 1);
-  auto a = static_cast<size_t>(axis_);
-  starts[a] = start;
-  limits[a] = limit;
-  strides[a] = stride;
-  return emit("slice", {v}, {{"starts", starts}, {"limits", limits}, {"strides", strides}});
-}
-
-Value Call::concat(ValueSpan x, i64 axis_) const {
-  if (x.size() == 1) return x[0];
-  return emit_all("concat", x, {{"axis", axis_}})[0];
-}
-
 // ---------------------------------------------------------------- checks
 
 i64 Call::axis(i64 a, i64 rank) const {
-  if (a < -rank || a >= std::max<i64>(rank, 1))
+  if (a < -rank || a >= rank)
     refuse("an axis in [-" + std::to_string(rank) + ", " + std::to_string(rank) + ")", std::to_string(a));
   return a < 0 ? a + rank : a;
 }
@@ -292,21 +303,31 @@ void Call::refuse(const std::string& expected, const std::string& got, const std
   fail(node_.op_type, "expected " + expected + ", got " + got + (fix.empty() ? "" : "; " + fix));
 }
 
-Converter find_converter(std::string_view name, i64 opset) {
+static const std::map<std::string_view, std::vector<ConverterEntry>>& converters() {
   static const auto* index = [] {
-    auto* all = new std::unordered_map<std::string_view, std::vector<ConverterEntry>>;
+    auto* all = new std::map<std::string_view, std::vector<ConverterEntry>>;
     for (auto table :
          {math_converters(), reduce_converters(), shape_converters(), index_converters(), linear_converters(),
           nn_converters(), loss_converters(), pool_converters(), control_converters()})
       for (const ConverterEntry& e : table) (*all)[e.op].push_back(e);
     return all;
   }();
-  auto found = index->find(name);
-  if (found == index->end()) return nullptr;
+  return *index;
+}
+
+Converter find_converter(std::string_view name, i64 opset) {
+  auto found = converters().find(name);
+  if (found == converters().end()) return nullptr;
   const ConverterEntry* best = nullptr;
   for (const ConverterEntry& e : found->second)
     if (e.since <= opset && (!best || e.since > best->since)) best = &e;
   return best ? best->convert : nullptr;
+}
+
+Strings converter_names() {
+  Strings names;
+  for (const auto& [name, entries] : converters()) names.emplace_back(name);
+  return names;
 }
 
 }  // namespace tn::onnx

@@ -2,6 +2,8 @@
 //
 // Converters emit nodes of our IR. Shapes that ONNX computes at run time (Shape -> Gather -> Concat -> Reshape) are
 // followed at import as symbolic sizes: a Known value carries its elements as Dims beside its node.
+//
+// Models are hostile: a converter looks at an axis, an element or an attribute only after it knows that it is there.
 #pragma once
 #include <optional>
 #include <string>
@@ -9,7 +11,8 @@
 #include <vector>
 
 #include "ir/op_def.h"
-#include "onnx/model.h"
+#include "onnx/tensors.h"
+#include "op/emit.h"
 
 namespace tn::onnx {
 
@@ -59,8 +62,10 @@ class Call {
   // Inputs.
   size_t count() const { return inputs_.size(); }
   bool has(size_t i) const { return i < inputs_.size() && inputs_[i]; }
-  /// Input i; an error when it was not given.
-  Value in(size_t i) const;
+  /// Input i; an error when it was not given, or has fewer axes.
+  Value in(size_t i, i64 least_rank = 0) const;
+  /// All inputs; an error when one was not given.
+  Values all_in() const;
   const Values& inputs() const { return inputs_; }
 
   // What is known of an input at import.
@@ -70,6 +75,10 @@ class Call {
   std::optional<Shape> find_dims(Value v) const;
   std::vector<i64> known_ints(size_t i) const;
   std::vector<double> known_doubles(size_t i) const;
+  /// The one element of an input.
+  Dim known_dim(size_t i) const;
+  i64 known_int(size_t i) const;
+  double known_double(size_t i) const;
   /// Records the elements of a result.
   Value with_dims(Value v, Shape dims) const;
   /// An integer tensor of these elements: a constant where they are numbers.
@@ -82,25 +91,21 @@ class Call {
   std::string text(std::string_view name, std::string_view otherwise) const;
   std::vector<i64> integers(std::string_view name, std::vector<i64> otherwise = {}) const;
   std::vector<double> floats(std::string_view name) const;
+  /// One number an axis: `count` of them, each from `least` to 2^31; all `otherwise` when not given.
+  std::vector<i64> sizes(std::string_view name, size_t count, i64 otherwise, i64 least) const;
+  i64 size(std::string_view name, i64 otherwise, i64 least, i64 most = i64{1} << 31) const;
 
   // Emitting.
   Value emit(std::string_view op, std::initializer_list<Value> x, Attrs attrs = {}) const;
   Values emit_all(std::string_view op, ValueSpan x, Attrs attrs = {}) const;
-  /// NumPy broadcasting made explicit.
-  Value broadcast_to(Value v, const Shape& shape) const;
   Shape broadcast_shape(ValueSpan x) const;
   /// An elementwise op with NumPy broadcasting.
   Value map(std::string_view op, std::initializer_list<Value> x, Attrs attrs = {}) const;
   /// A scalar of x's dtype, broadcast to x's shape.
   Value like(Value x, double v) const;
-  Value scalar(double v, DType dtype) const;
-  Value constant(const Array& a, std::string_view name = "") const;
-  Value cast(Value v, DType dtype) const;
-  Value reshape(Value v, const Shape& shape) const;
-  Value permute(Value v, const std::vector<i64>& axes) const;
+  Value scalar(double v, DType dtype) const { return constant(builder(), v, dtype); }
+  Value constant_of(const Array& a) const { return constant(builder(), a); }
   Value reduce(std::string_view op, Value v, const std::vector<i64>& axes, bool keepdims) const;
-  Value slice(Value v, i64 axis, Dim start, Dim limit, i64 stride = 1) const;
-  Value concat(ValueSpan x, i64 axis) const;
 
   /// Axis in [0, rank); an error for another.
   i64 axis(i64 a, i64 rank) const;
@@ -127,13 +132,7 @@ std::span<const ConverterEntry> control_converters();
 
 /// The converter for op at that opset of the default domain; null when there is none.
 Converter find_converter(std::string_view op, i64 opset);
-
-/// Our dtype of an ONNX element type; nothing when Tenon has none.
-std::optional<DType> dtype_of(Element e);
-Element element_of(DType d);
-std::string_view element_name(Element e);
-/// The array of a tensor whose data are in the file; checks sizes against the bytes there are.
-Array array_of(const TensorValue& t);
-TensorValue tensor_of(const Array& a, std::string_view name);
+/// All operators that have one.
+Strings converter_names();
 
 }  // namespace tn::onnx

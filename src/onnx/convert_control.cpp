@@ -47,7 +47,7 @@ Values if_(Call& c) {
   GraphPtr then = bodies.import_body(yes, names, {}), otherwise = bodies.import_body(no, names, {});
   if (then->output_types() != otherwise->output_types())
     c.refuse("branches that give the same types", "different ones", "pad or cast one branch's results");
-  Values x{c.reshape(c.in(0), {})};
+  Values x{reshape(c.in(0), {})};
   append(x, outer_values(c, names));
   return c.emit_all("cond", x, {{"then", then}, {"else", otherwise}});
 }
@@ -60,7 +60,8 @@ bool keeps_condition(const GraphDef& body) {
     const NodeDef& n = body.nodes[i];
     if (n.outputs.empty() || n.outputs[0] != name) continue;
     if (n.op_type == "Constant" && n.attributes.size() == 1 && n.attributes[0].kind == Attribute::Kind::tensor) {
-      const auto& raw = n.attributes[0].tensors.at(0).raw;
+      if (n.attributes[0].tensors.empty()) return false;
+      const auto& raw = n.attributes[0].tensors[0].raw;
       return raw.size() == 1 && raw[0];
     }
     if (n.op_type != "Identity" || n.inputs.size() != 1) return false;
@@ -75,6 +76,9 @@ Value iteration_numbers(Call& c, Dim count) {
 
 /// A count known at import and a condition that never changes: a scan over the iteration numbers.
 Values counted_loop(Call& c, const GraphDef& body, Dim count, ValueSpan carried) {
+  if (body.outputs.size() < carried.size() + 1)
+    c.refuse("a body of at least " + std::to_string(carried.size() + 1) + " outputs",
+             std::to_string(body.outputs.size()));
   Strings names = c.state().bodies.captured(body);
   Values consts = outer_values(c, names), operands = consts;
   std::vector<Type> types{Type::tensor(DType::i64, {}), Type::tensor(DType::boolean, {})};
@@ -115,7 +119,7 @@ Values open_loop(Call& c, const GraphDef& body, ValueSpan carried) {
   for (Value v : carried) types.push_back(v.type());
   GraphPtr g = c.state().bodies.import_body(body, names, types);
   bool counted = c.has(0);
-  if (counted) consts.push_back(c.reshape(c.cast(c.in(0), DType::i64), {}));
+  if (counted) consts.push_back(reshape(cast(c.in(0), DType::i64), {}));
   std::vector<Type> in = types_of(consts);
   in.insert(in.end(), types.begin(), types.end());
   size_t n = consts.size();
@@ -135,7 +139,7 @@ Values open_loop(Call& c, const GraphDef& body, ValueSpan carried) {
   });
   Values operands = consts;
   operands.push_back(c.scalar(0, DType::i64));
-  operands.push_back(c.has(1) ? c.reshape(c.in(1), {}) : c.scalar(1, DType::boolean));
+  operands.push_back(c.has(1) ? reshape(c.in(1), {}) : c.scalar(1, DType::boolean));
   append(operands, carried);
   Values r = c.emit_all("while", operands, {{"cond", condition}, {"body", step}, {"consts", static_cast<i64>(n)}});
   return Values(r.begin() + 2, r.end());
@@ -143,7 +147,8 @@ Values open_loop(Call& c, const GraphDef& body, ValueSpan carried) {
 
 Values loop(Call& c) {
   const GraphDef& body = body_of(c, "body");
-  Values carried(c.inputs().begin() + static_cast<std::ptrdiff_t>(std::min<size_t>(2, c.count())), c.inputs().end());
+  Values carried;
+  for (size_t i = 2; i < c.count(); ++i) carried.push_back(c.in(i));
   auto count = c.has(0) ? c.find_dims(c.in(0)) : std::nullopt;
   bool starts = !c.has(1) || known_bool(c, c.in(1)).value_or(false);
   if (count && count->size() == 1 && starts && keeps_condition(body))
@@ -153,12 +158,13 @@ Values loop(Call& c) {
 
 Values scan(Call& c) {
   const GraphDef& body = body_of(c, "body");
-  auto n = static_cast<size_t>(c.integer("num_scan_inputs", 0));
+  auto n = static_cast<size_t>(c.size("num_scan_inputs", 0, 1, static_cast<i64>(c.count())));
   size_t states = c.count() - n;
-  if (n < 1 || n > c.count() || body.inputs.size() != c.count())
-    c.refuse("num_scan_inputs from 1 to the number of inputs", std::to_string(n));
-  auto lists = [&](const char* name, size_t size) { return c.integers(name, std::vector<i64>(size, 0)); };
-  size_t stacked = body.outputs.size() - std::min(states, body.outputs.size());
+  if (body.inputs.size() != c.count() || body.outputs.size() < states)
+    c.refuse("a body of " + std::to_string(c.count()) + " inputs and at least " + std::to_string(states) + " outputs",
+             std::to_string(body.inputs.size()) + " and " + std::to_string(body.outputs.size()));
+  auto lists = [&](const char* name, size_t size) { return c.sizes(name, size, 0, -64); };
+  size_t stacked = body.outputs.size() - states;
   auto in_axes = lists("scan_input_axes", n), backwards = lists("scan_input_directions", n);
   auto out_axes = lists("scan_output_axes", stacked), out_backwards = lists("scan_output_directions", stacked);
   Strings names = c.state().bodies.captured(body);
@@ -170,7 +176,7 @@ Values scan(Call& c) {
     for (i64 i = 0; i < v.rank(); ++i)
       if (i != from) order.push_back(i);
     order.insert(order.begin() + to, from);
-    return c.permute(v, order);
+    return permute(v, order);
   };
   for (size_t i = 0; i < c.count(); ++i) {
     Value v = c.in(i);
@@ -194,7 +200,7 @@ Values scan(Call& c) {
     std::vector<i64> order;
     for (i64 k = 1; k < r[i].rank(); ++k) order.push_back(k);
     order.insert(order.begin() + to, 0);
-    r[i] = c.permute(r[i], order);
+    r[i] = permute(r[i], order);
   }
   return r;
 }

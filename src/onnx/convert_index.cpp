@@ -8,11 +8,9 @@ namespace tn::onnx {
 
 namespace {
 
-Shape shape_of(Value v) { return Shape(v.shape().begin(), v.shape().end()); }
-
 /// Indices along an axis of n as i64 in [0, n) (out-of-range ones stay so).
 Value wrapped(Call& c, Value indices, Dim n) {
-  Value i = c.cast(indices, DType::i64);
+  Value i = cast(indices, DType::i64);
   Value size = c.from_dims({n}, DType::i64, true);
   return c.map("select", {c.map("less", {i, c.scalar(0, DType::i64)}), c.map("add", {i, size}), i});
 }
@@ -55,13 +53,13 @@ Value flat_index(Call& c, Value x, Value indices, i64 a) {
   return flat;
 }
 
-Value flattened(Call& c, Value v) { return c.reshape(v, {product(v.shape())}); }
+Value flattened(Value v) { return reshape(v, {product(v.shape())}); }
 
 Values gather_elements(Call& c) {
   Value x = c.in(0);
   i64 a = c.axis(c.integer("axis", 0), x.rank());
-  Value r = c.emit("gather", {flattened(c, x), flattened(c, flat_index(c, x, c.in(1), a))}, {{"axis", i64{0}}});
-  return {c.reshape(r, shape_of(c.in(1)))};
+  Value r = c.emit("gather", {flattened(x), flattened(flat_index(c, x, c.in(1), a))}, {{"axis", i64{0}}});
+  return {reshape(r, shape_of(c.in(1)))};
 }
 
 /// Combines old and new elements at flat places, as attribute `reduction` says.
@@ -76,8 +74,8 @@ Value scattered(Call& c, Value x, Value flat, Value updates) {
 Values scatter_elements(Call& c) {
   Value x = c.in(0);
   i64 a = c.axis(c.integer("axis", 0), x.rank());
-  Value flat = flattened(c, flat_index(c, x, c.in(1), a));
-  return {c.reshape(scattered(c, flattened(c, x), flat, flattened(c, c.in(2))), shape_of(x))};
+  Value flat = flattened(flat_index(c, x, c.in(1), a));
+  return {reshape(scattered(c, flattened(x), flat, flattened(c.in(2))), shape_of(x))};
 }
 
 /// Indices [..., k] over the axes after `batch` leading ones, as flat rows of x seen as [rows, rest].
@@ -92,7 +90,7 @@ Value rows_of(Call& c, Value x, Value indices, size_t batch, size_t k) {
   for (size_t i = 0; i < batch; ++i) add_term(coordinate(c, lead, static_cast<i64>(i)), stride_of(rows, i));
   for (size_t i = 0; i < k; ++i) {
     auto at = static_cast<i64>(i);
-    Value one = c.reshape(c.slice(indices, indices.rank() - 1, at, at + 1), lead);
+    Value one = reshape(slice(indices, indices.rank() - 1, at, at + 1), lead);
     add_term(wrapped(c, one, x.shape()[batch + i]), stride_of(rows, batch + i));
   }
   return flat;
@@ -107,41 +105,42 @@ size_t index_depth(Call& c, Value indices) {
 
 Values gather_nd(Call& c) {
   Value x = c.in(0), indices = c.in(1);
-  auto batch = static_cast<size_t>(c.integer("batch_dims", 0));
+  auto batch = static_cast<size_t>(c.size("batch_dims", 0, 0, std::min(x.rank(), indices.rank() - 1)));
   size_t k = index_depth(c, indices);
   if (batch + k > static_cast<size_t>(x.rank()))
     c.refuse("indices into at most " + std::to_string(x.rank()) + " axes", to_string(indices.type()));
   auto rest = x.shape().subspan(batch + k);
-  Value rows = c.reshape(x, {product(x.shape().first(batch + k)), product(rest)});
+  Value rows = reshape(x, {product(x.shape().first(batch + k)), product(rest)});
   Value flat = rows_of(c, x, indices, batch, k);
-  Value r = c.emit("gather", {rows, flattened(c, flat)}, {{"axis", i64{0}}});
+  Value r = c.emit("gather", {rows, flattened(flat)}, {{"axis", i64{0}}});
   Shape out(indices.shape().begin(), indices.shape().end() - 1);
   out.insert(out.end(), rest.begin(), rest.end());
-  return {c.reshape(r, out)};
+  return {reshape(r, out)};
 }
 
 Values scatter_nd(Call& c) {
   Value x = c.in(0), indices = c.in(1);
   size_t k = index_depth(c, indices);
+  if (k > static_cast<size_t>(x.rank()))
+    c.refuse("indices into at most " + std::to_string(x.rank()) + " axes", to_string(indices.type()));
   auto rest = x.shape().subspan(k);
-  Value rows = c.reshape(x, {product(x.shape().first(k)), product(rest)});
-  Value flat = flattened(c, rows_of(c, x, indices, 0, k));
-  Value updates = c.reshape(c.in(2), {flat.shape()[0], product(rest)});
-  return {c.reshape(scattered(c, rows, flat, updates), shape_of(x))};
+  Value rows = reshape(x, {product(x.shape().first(k)), product(rest)});
+  Value flat = flattened(rows_of(c, x, indices, 0, k));
+  Value updates = reshape(c.in(2), {flat.shape()[0], product(rest)});
+  return {reshape(scattered(c, rows, flat, updates), shape_of(x))};
 }
 
 Values one_hot(Call& c) {
-  auto depth = c.known_dims(1);
-  Value x = c.in(0), values = c.in(2);
+  Dim depth = c.known_dim(1);
+  Value x = c.in(0), values = c.in(2, 1);
   i64 rank = x.rank() + 1, a = c.axis(c.integer("axis", -1), rank);
-  if (depth.size() != 1) c.refuse("one depth", std::to_string(depth.size()));
-  Value i = wrapped(c, x, depth[0]);
-  Shape with(i.shape().begin(), i.shape().end());
+  Value i = wrapped(c, x, depth);
+  Shape with = shape_of(i);
   with.insert(with.begin() + a, Dim(1));
   Shape full = with;
-  full[static_cast<size_t>(a)] = depth[0];
-  Value hit = c.map("equal", {c.reshape(i, with), coordinate(c, full, a)});
-  auto value = [&](i64 at) { return c.reshape(c.slice(values, 0, at, at + 1), {}); };
+  full[static_cast<size_t>(a)] = depth;
+  Value hit = c.map("equal", {reshape(i, with), coordinate(c, full, a)});
+  auto value = [&](i64 at) { return reshape(slice(values, 0, at, at + 1), {}); };
   return {c.map("select", {hit, value(1), value(0)})};
 }
 
@@ -151,9 +150,9 @@ Values eye_like(Call& c) {
   auto to = c.attribute("dtype") ? dtype_of(static_cast<Element>(c.integer("dtype", 1))) : c.in(0).dtype();
   if (!to) c.refuse("a dtype Tenon has", std::to_string(c.integer("dtype", 1)));
   Value row = coordinate(c, s, 0), column = coordinate(c, s, 1);
-  return {c.cast(
-      c.map("equal", {c.map("add", {row, c.scalar(static_cast<double>(c.integer("k", 0)), DType::i64)}), column}),
-      *to)};
+  return {
+      cast(c.map("equal", {c.map("add", {row, c.scalar(static_cast<double>(c.integer("k", 0)), DType::i64)}), column}),
+           *to)};
 }
 
 Values triangle(Call& c) {
@@ -161,7 +160,7 @@ Values triangle(Call& c) {
   Shape s = shape_of(x);
   if (s.size() < 2) c.refuse("a tensor of at least 2 axes", to_string(x.type()));
   Value row = coordinate(c, s, x.rank() - 2), column = coordinate(c, s, x.rank() - 1);
-  Value k = c.has(1) ? c.reshape(c.cast(c.in(1), DType::i64), {}) : c.scalar(0, DType::i64);
+  Value k = c.has(1) ? reshape(cast(c.in(1), DType::i64), {}) : c.scalar(0, DType::i64);
   Value edge = c.map("add", {row, k});
   Value keep = c.map(c.integer("upper", 1) ? "greater_equal" : "less_equal", {column, edge});
   return {c.map("select", {keep, x, c.scalar(0, x.dtype())})};
@@ -171,22 +170,22 @@ Values triangle(Call& c) {
 Values top_k(Call& c) {
   Value x = c.in(0);
   i64 a = c.axis(c.integer("axis", -1), x.rank());
-  Dim k = c.opset() < 10 ? Dim(c.integer("k", 1)) : c.known_dims(1).at(0);
+  Dim k = c.opset() < 10 ? Dim(c.integer("k", 1)) : c.known_dim(1);
   bool largest = c.integer("largest", 1);
   Values r = c.emit_all("sort", Values{x}, {{"axis", a}, {"descending", largest}});
-  return {c.slice(r[0], a, 0, k), c.cast(c.slice(r[1], a, 0, k), DType::i64)};
+  return {slice(r[0], a, 0, k), cast(slice(r[1], a, 0, k), DType::i64)};
 }
 
 Values reverse_sequence(Call& c) {
   Value x = c.in(0);
-  i64 batch = c.integer("batch_axis", 1), time = c.integer("time_axis", 0);
+  i64 batch = c.axis(c.integer("batch_axis", 1), x.rank()), time = c.axis(c.integer("time_axis", 0), x.rank());
   Shape s = shape_of(x);
   Value t = coordinate(c, s, time);
-  Value length = c.emit("broadcast", {c.cast(c.in(1), DType::i64)}, {{"shape", s}, {"dims", std::vector<i64>{batch}}});
+  Value length = c.emit("broadcast", {cast(c.in(1), DType::i64)}, {{"shape", s}, {"dims", std::vector<i64>{batch}}});
   Value mirrored = c.map("sub", {c.map("sub", {length, c.scalar(1, DType::i64)}), t});
   Value at = c.map("select", {c.map("less", {t, length}), mirrored, t});
-  Value r = c.emit("gather", {flattened(c, x), flattened(c, flat_index(c, x, at, time))}, {{"axis", i64{0}}});
-  return {c.reshape(r, s)};
+  Value r = c.emit("gather", {flattened(x), flattened(flat_index(c, x, at, time))}, {{"axis", i64{0}}});
+  return {reshape(r, s)};
 }
 
 constexpr ConverterEntry kEntries[] = {

@@ -7,18 +7,19 @@ namespace tn::onnx {
 
 namespace {
 
-Shape shape_of(Value v) { return Shape(v.shape().begin(), v.shape().end()); }
-
 /// -weight[t] * log_probability[n, t, ...], reduced as the attribute says.
 Value negative_log_likelihood(Call& c, Value logp, Value target, Value weight) {
+  if (target.rank() < 1 || logp.rank() < 2)
+    c.refuse("scores of at least 2 axes and targets of at least 1",
+             to_string(logp.type()) + " and " + to_string(target.type()));
   Shape lead = shape_of(target), with_class = lead;
   with_class.insert(with_class.begin() + 1, Dim(1));
-  Value t = c.cast(target, DType::i64);
+  Value t = cast(target, DType::i64);
   Value ignored;
   if (c.attribute("ignore_index"))
     ignored = c.map("equal", {t, c.scalar(static_cast<double>(c.integer("ignore_index", 0)), DType::i64)});
   Value at = c.emit("iota", {}, {{"shape", shape_of(logp)}, {"axis", i64{1}}, {"dtype", DType::i64}});
-  Value hit = c.map("equal", {at, c.reshape(t, with_class)});
+  Value hit = c.map("equal", {at, reshape(t, with_class)});
   Value zero = c.scalar(0, logp.dtype());
   Value picked = c.emit("sum", {c.map("select", {hit, logp, zero})}, {{"axes", std::vector<i64>{1}}});
   Value w;
@@ -26,7 +27,7 @@ Value negative_log_likelihood(Call& c, Value logp, Value target, Value weight) {
     Value by_class = c.emit("broadcast", {weight}, {{"shape", shape_of(logp)}, {"dims", std::vector<i64>{1}}});
     w = c.emit("sum", {c.map("select", {hit, by_class, zero})}, {{"axes", std::vector<i64>{1}}});
   } else if (ignored)
-    w = c.broadcast_to(c.scalar(1, logp.dtype()), lead);
+    w = broadcast_to(c.scalar(1, logp.dtype()), lead);
   if (ignored) w = c.map("select", {ignored, zero, w});
   Value loss = c.emit("neg", {w ? c.map("mul", {picked, w}) : picked});
   std::string mode = c.text("reduction", "mean");
@@ -35,8 +36,7 @@ Value negative_log_likelihood(Call& c, Value logp, Value target, Value weight) {
   std::iota(all.begin(), all.end(), 0);
   Value total = c.reduce("sum", loss, all, false);
   if (mode == "sum") return total;
-  Value count =
-      w ? c.reduce("sum", w, all, false) : c.cast(c.from_dims({product(lead)}, DType::i64, true), logp.dtype());
+  Value count = w ? c.reduce("sum", w, all, false) : cast(c.from_dims({product(lead)}, DType::i64, true), logp.dtype());
   return c.map("div", {total, count});
 }
 

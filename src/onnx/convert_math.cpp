@@ -5,6 +5,7 @@
 #include <limits>
 #include <numbers>
 
+#include "base/name.h"
 #include "onnx/convert.h"
 
 namespace tn::onnx {
@@ -12,13 +13,6 @@ namespace tn::onnx {
 namespace {
 
 // ---------------------------------------------------------------- shapes of converters
-
-/// Carries an op's name as a template argument.
-template <size_t N>
-struct Name {
-  char text[N];
-  constexpr Name(const char (&t)[N]) { std::copy_n(t, N, text); }
-};
 
 template <Name kOp>
 Values unary(Call& c) {
@@ -53,7 +47,7 @@ Values arithmetic(Call& c) {
   auto a = c.find_dims(c.in(0)), b = c.find_dims(c.in(1));
   if (a && b && is_integer(c.in(0).dtype()) && (a->size() == b->size() || a->size() == 1 || b->size() == 1)) {
     Shape r;
-    for (size_t i = 0; i < std::max(a->size(), b->size()); ++i)
+    for (size_t i = 0; i < (a->size() == 1 ? b->size() : a->size()); ++i)
       r.push_back(kFold((*a)[a->size() == 1 ? 0 : i], (*b)[b->size() == 1 ? 0 : i]));
     bool scalar = c.in(0).rank() == 0 && c.in(1).rank() == 0;
     return {c.from_dims(r, c.in(0).dtype(), scalar)};
@@ -90,9 +84,9 @@ Values modulo(Call& c) {
 Values power(Call& c) {
   Value a = c.in(0), b = c.in(1);
   if (a.dtype() == b.dtype()) return {c.map("pow", {a, b})};
-  if (is_float(a.dtype())) return {c.map("pow", {a, c.cast(b, a.dtype())})};
+  if (is_float(a.dtype())) return {c.map("pow", {a, cast(b, a.dtype())})};
   DType wide = is_float(b.dtype()) ? b.dtype() : promote(a.dtype(), b.dtype());
-  return {c.cast(c.map("pow", {c.cast(a, wide), c.cast(b, wide)}), a.dtype())};
+  return {cast(c.map("pow", {cast(a, wide), cast(b, wide)}), a.dtype())};
 }
 
 Values mean(Call& c) {
@@ -128,12 +122,12 @@ Values cast(Call& c) {
   if (!to)
     c.refuse("attribute 'to' to name a dtype Tenon has",
              std::string(element_name(static_cast<Element>(c.integer("to", 0)))));
-  Value r = c.cast(c.in(0), *to);
+  Value r = cast(c.in(0), *to);
   auto dims = c.find_dims(c.in(0));
   return {dims && is_integer(*to) ? c.with_dims(r, *dims) : r};
 }
 
-Values cast_like(Call& c) { return {c.cast(c.in(0), c.in(1).dtype())}; }
+Values cast_like(Call& c) { return {cast(c.in(0), c.in(1).dtype())}; }
 
 Values identity(Call& c) { return {c.in(0)}; }
 
@@ -228,8 +222,7 @@ Values leaky_relu(Call& c) {
 
 Values prelu(Call& c) {
   Value x = c.in(0);
-  return {where(c, less(c, x, k(c, x, 0)),
-                mul(c, x, c.broadcast_to(c.in(1), Shape(x.shape().begin(), x.shape().end()))), x)};
+  return {where(c, less(c, x, k(c, x, 0)), mul(c, x, broadcast_to(c.in(1), shape_of(x))), x)};
 }
 
 Values elu(Call& c) {
@@ -306,16 +299,16 @@ Values aligned(Call& c) {
   Value a = c.in(0), b = c.in(1);
   if (!c.integer("broadcast", 0)) return {c.emit(kOp.text, {a, b})};
   i64 at = c.attribute("axis") ? c.axis(c.integer("axis", 0), a.rank()) : a.rank() - b.rank();
-  Shape shape(b.shape().begin(), b.shape().end());
+  Shape shape = shape_of(b);
   for (i64 i = at + b.rank(); i < a.rank(); ++i) shape.push_back(1);
-  return {c.map(kOp.text, {a, c.reshape(b, shape)})};
+  return {c.map(kOp.text, {a, reshape(b, shape)})};
 }
 
 /// One slope a channel.
 Values prelu_by_channel(Call& c) {
   Value x = c.in(0), slope = c.in(1);
   if (slope.rank() == 1 && x.rank() > 1 && slope.shape()[0] != Dim(1)) {
-    Shape s(x.shape().begin(), x.shape().end());
+    Shape s = shape_of(x);
     slope = c.emit("broadcast", {slope}, {{"shape", s}, {"dims", std::vector<i64>{1}}});
   }
   return {where(c, less(c, x, k(c, x, 0)), c.map("mul", {x, slope}), x)};

@@ -8,8 +8,6 @@ namespace tn::onnx {
 
 namespace {
 
-Shape shape_of(Value v) { return Shape(v.shape().begin(), v.shape().end()); }
-
 std::vector<i64> axes_from(i64 first, i64 rank) {
   std::vector<i64> r(static_cast<size_t>(std::max<i64>(0, rank - first)));
   std::iota(r.begin(), r.end(), first);
@@ -25,15 +23,17 @@ Value number(Call& c, Value like, double v) { return c.scalar(v, like.dtype()); 
 Value mean_over(Call& c, Value x, const std::vector<i64>& axes) {
   Dim n = 1;
   for (i64 a : axes) n = n * x.shape()[static_cast<size_t>(a)];
-  Value count = c.cast(c.from_dims({n}, DType::i64, true), x.dtype());
+  Value count = cast(c.from_dims({n}, DType::i64, true), x.dtype());
   return div(c, c.reduce("sum", x, axes, true), count);
 }
 
 /// x of shape [C] (or [C, ...]) along axis 1 of a tensor like y.
 Value along_channels(Call& c, Value v, Value y) {
+  if (v.rank() < 1 || y.rank() < 2)
+    c.refuse("an input of at least 2 axes and a number a channel", to_string(y.type()) + " and " + to_string(v.type()));
   Shape s(static_cast<size_t>(y.rank()), Dim(1));
   s[1] = v.shape()[0];
-  return c.reshape(v, s);
+  return reshape(v, s);
 }
 
 struct Normalised {
@@ -53,8 +53,8 @@ Values batch_norm(Call& c) {
   if (!c.integer("training_mode", 0)) {
     Value mean = along_channels(c, c.in(3), x), variance = along_channels(c, c.in(4), x);
     Value factor =
-        mul(c, c.cast(scale, variance.dtype()), c.emit("rsqrt", {add(c, variance, number(c, variance, epsilon))}));
-    Value y = add(c, mul(c, sub(c, x, c.cast(mean, x.dtype())), c.cast(factor, x.dtype())), c.cast(bias, x.dtype()));
+        mul(c, cast(scale, variance.dtype()), c.emit("rsqrt", {add(c, variance, number(c, variance, epsilon))}));
+    Value y = add(c, mul(c, sub(c, x, cast(mean, x.dtype())), cast(factor, x.dtype())), cast(bias, x.dtype()));
     return {y};
   }
   std::vector<i64> axes = axes_from(2, x.rank());
@@ -63,7 +63,7 @@ Values batch_norm(Call& c) {
   Value y = add(c, mul(c, mul(c, d, c.emit("rsqrt", {add(c, v, number(c, x, epsilon))})), scale), bias);
   double momentum = c.floating("momentum", 0.9f);
   auto running = [&](Value old, Value now) {
-    Value flat = c.reshape(now, shape_of(old));
+    Value flat = reshape(now, shape_of(old));
     return add(c, mul(c, old, number(c, old, momentum)), mul(c, flat, number(c, old, 1 - momentum)));
   };
   return {y, running(c.in(3), m), running(c.in(4), v)};
@@ -78,8 +78,8 @@ Values layer_norm(Call& c) {
   Value x = c.in(0);
   DType inner = bits(x.dtype()) < 32 && c.integer("stash_type", 1) == 1 ? DType::f32 : x.dtype();
   auto axes = axes_from(c.axis(c.integer("axis", -1), x.rank()), x.rank());
-  Normalised n = normalise(c, c.cast(x, inner), axes, c.floating("epsilon", 1e-5f));
-  Value y = mul(c, c.cast(n.y, x.dtype()), c.in(1));
+  Normalised n = normalise(c, cast(x, inner), axes, c.floating("epsilon", 1e-5f));
+  Value y = mul(c, cast(n.y, x.dtype()), c.in(1));
   return {c.has(2) ? add(c, y, c.in(2)) : y, n.mean, n.inverse};
 }
 
@@ -87,27 +87,27 @@ Values rms_norm(Call& c) {
   Value x = c.in(0);
   DType inner = bits(x.dtype()) < 32 && c.integer("stash_type", 1) == 1 ? DType::f32 : x.dtype();
   auto axes = axes_from(c.axis(c.integer("axis", -1), x.rank()), x.rank());
-  Value v = c.cast(x, inner);
+  Value v = cast(x, inner);
   Value inverse =
       c.emit("rsqrt", {add(c, mean_over(c, mul(c, v, v), axes), number(c, v, c.floating("epsilon", 1e-5f)))});
-  return {mul(c, c.cast(mul(c, v, inverse), x.dtype()), c.in(1))};
+  return {mul(c, cast(mul(c, v, inverse), x.dtype()), c.in(1))};
 }
 
 Values group_norm(Call& c) {
-  Value x = c.in(0);
-  i64 groups = c.integer("num_groups", 1);
+  Value x = c.in(0, 2);
+  i64 groups = c.size("num_groups", 1, 1);
   Shape s = shape_of(x), grouped{s[0], groups, floordiv(s[1], groups)};
   grouped.insert(grouped.end(), s.begin() + 2, s.end());
   DType inner = bits(x.dtype()) < 32 ? DType::f32 : x.dtype();
-  Value v = c.cast(c.reshape(x, grouped), inner);
+  Value v = cast(reshape(x, grouped), inner);
   Value y = normalise(c, v, axes_from(2, v.rank()), c.floating("epsilon", 1e-5f)).y;
   bool per_group = c.opset() < 21;  // scale and bias by group in opset 18, by channel from 21 on
   auto apply = [&](Value t, size_t input, auto f) {
-    Value p = c.cast(c.in(input), t.dtype());
+    Value p = cast(c.in(input), t.dtype());
     return f(c, t, along_channels(c, p, t));
   };
-  if (per_group) return {c.cast(c.reshape(apply(apply(y, 1, mul), 2, add), s), x.dtype())};
-  return {c.cast(apply(apply(c.reshape(y, s), 1, mul), 2, add), x.dtype())};
+  if (per_group) return {cast(reshape(apply(apply(y, 1, mul), 2, add), s), x.dtype())};
+  return {cast(apply(apply(reshape(y, s), 1, mul), 2, add), x.dtype())};
 }
 
 Values mean_variance(Call& c) {
@@ -137,8 +137,8 @@ Values over_axis(Call& c, F f) {
   i64 axis = c.axis(c.integer("axis", flat ? 1 : -1), x.rank());
   if (!flat) return {f(c, x, axis)};
   auto at = static_cast<size_t>(axis);
-  Value m = c.reshape(x, {product(x.shape().first(at)), product(x.shape().subspan(at))});
-  return {c.reshape(f(c, m, 1), shape_of(x))};
+  Value m = reshape(x, {product(x.shape().first(at)), product(x.shape().subspan(at))});
+  return {reshape(f(c, m, 1), shape_of(x))};
 }
 
 Values softmax(Call& c) {
@@ -153,9 +153,9 @@ Values hardmax(Call& c) {
   return over_axis(c, [](Call& k, Value x, i64 axis) {
     Shape kept = shape_of(x);
     kept[static_cast<size_t>(axis)] = 1;
-    Value best = k.reshape(k.cast(k.emit("argmax", {x}, {{"axis", axis}}), DType::i64), kept);
+    Value best = reshape(cast(k.emit("argmax", {x}, {{"axis", axis}}), DType::i64), kept);
     Value at = k.emit("iota", {}, {{"shape", shape_of(x)}, {"axis", axis}, {"dtype", DType::i64}});
-    return k.cast(k.map("equal", {at, best}), x.dtype());
+    return cast(k.map("equal", {at, best}), x.dtype());
   });
 }
 
@@ -165,27 +165,27 @@ Values dropout(Call& c) {
   bool training = false;
   if (c.has(2)) {
     auto t = c.known(c.in(2));
-    training = !t || t->get_int(0) != 0;
+    training = !t || t->size() != 1 || t->get_int(0) != 0;
   }
-  double ratio = c.opset() < 12 ? c.floating("ratio", 0.5f) : c.has(1) ? c.known_doubles(1).at(0) : 0.5;
+  double ratio = c.opset() < 12 ? c.floating("ratio", 0.5f) : c.has(1) ? c.known_double(1) : 0.5;
   if (training && ratio != 0)
     c.refuse("training_mode false or a ratio of 0", "training with ratio " + std::to_string(ratio),
              "export the model for inference");
-  Value all = c.broadcast_to(c.scalar(1, DType::boolean), shape_of(x));
+  Value all = broadcast_to(c.scalar(1, DType::boolean), shape_of(x));
   return {x, all};
 }
 
 /// x / (bias + alpha / size * sum of squares over `size` neighbouring channels)^beta.
 Values local_response(Call& c) {
-  Value x = c.in(0);
-  i64 size = c.integer("size", 1), low = (size - 1) / 2, high = size - 1 - low;
+  Value x = c.in(0, 2);
+  i64 size = c.size("size", 1, 1, 1 << 12), low = (size - 1) / 2, high = size - 1 - low;
   Shape before(static_cast<size_t>(x.rank()), Dim(0)), after = before;
   before[1] = low;
   after[1] = high;
   Value squares = c.emit("pad", {mul(c, x, x)}, {{"low", before}, {"high", after}, {"value", 0.0}});
   Value s;
   for (i64 i = 0; i < size; ++i) {
-    Value part = c.slice(squares, 1, i, Dim(i) + x.shape()[1]);
+    Value part = slice(squares, 1, i, Dim(i) + x.shape()[1]);
     s = s ? add(c, s, part) : part;
   }
   Value base = add(c, mul(c, s, number(c, x, c.floating("alpha", 1e-4f) / static_cast<double>(size))),

@@ -17,7 +17,7 @@ struct Pooling {
 
 Pooling pooling_of(Call& c) {
   Pooling p;
-  p.kernel = c.integers("kernel_shape");
+  p.kernel = c.sizes("kernel_shape", c.integers("kernel_shape").size(), 1, 1);
   if (p.kernel.empty()) c.refuse("attribute kernel_shape", "none");
   Value x = c.in(0);
   p.windows = windows_of(c, x, p.kernel);
@@ -26,6 +26,7 @@ Pooling pooling_of(Call& c) {
   for (size_t i = 0; i < p.kernel.size(); ++i) {
     Dim d = x.shape()[i + 2];
     if (!d.is_constant()) c.refuse("numbers for the input's extents with ceil_mode", to_string(x.type()));
+    if (d.value() > kMostExtent) c.refuse("extents up to 2^31 with ceil_mode", to_string(x.type()));
     i64 reach = (p.kernel[i] - 1) * p.windows.dilations[i] + 1, stride = p.windows.strides[i];
     i64 padded = d.value() + p.windows.low[i] + p.windows.high[i];
     i64 out = (std::max<i64>(0, padded - reach) + stride - 1) / stride + 1;
@@ -50,12 +51,12 @@ Attrs attrs_of(const Pooling& p) { return attrs_of(p, p.windows.low, p.windows.h
 Value whole_places(Call& c, Value at) {
   Value x = c.in(0);
   Shape lead{x.shape()[0] * x.shape()[1]};
-  Value channel = c.reshape(c.emit("iota", {}, {{"shape", lead}, {"axis", i64{0}}, {"dtype", DType::i64}}),
-                            {x.shape()[0], x.shape()[1]});
+  Value channel = reshape(c.emit("iota", {}, {{"shape", lead}, {"axis", i64{0}}, {"dtype", DType::i64}}),
+                          {x.shape()[0], x.shape()[1]});
   Shape ones{x.shape()[0], x.shape()[1]};
   ones.resize(static_cast<size_t>(x.rank()), Dim(1));
   Value size = c.from_dims({product(x.shape().subspan(2))}, DType::i64, true);
-  return c.map("add", {c.map("mul", {c.reshape(channel, ones), size}), c.cast(at, DType::i64)});
+  return c.map("add", {c.map("mul", {reshape(channel, ones), size}), cast(at, DType::i64)});
 }
 
 Values max_pool(Call& c) {
@@ -65,7 +66,7 @@ Values max_pool(Call& c) {
   Value at = c.emit("max_pool_index", {x}, attrs_of(p));
   if (!c.integer("storage_order", 0)) return {y, whole_places(c, at)};
   // Column-major places: the spatial axes counted the other way round.
-  Value rest = c.cast(at, DType::i64), place = c.scalar(0, DType::i64);
+  Value rest = cast(at, DType::i64), place = c.scalar(0, DType::i64);
   for (int i = x.rank() - 1; i >= 2; --i) {
     Value extent = c.from_dims({x.shape()[static_cast<size_t>(i)]}, DType::i64, true);
     Value stride = c.from_dims({product(x.shape().subspan(2, static_cast<size_t>(i) - 2))}, DType::i64, true);
@@ -84,7 +85,7 @@ Values average_pool(Call& c) {
   for (size_t i = 0; i < p.kernel.size(); ++i)
     ones.push_back(x.shape()[i + 2] + Dim(counts_padding ? p.windows.low[i] + p.windows.high[i] : 0));
   std::vector<i64> none(p.kernel.size(), 0);
-  Value one = c.broadcast_to(c.scalar(1, x.dtype()), ones);
+  Value one = broadcast_to(c.scalar(1, x.dtype()), ones);
   Value counts = c.emit("window_sum", {one}, counts_padding ? attrs_of(p, none, none) : attrs_of(p));
   return {c.map("div", {sums, counts})};
 }
@@ -107,8 +108,8 @@ std::vector<i64> spatial_axes(Call& c) {
 Values global_max(Call& c) { return {c.reduce("max", c.in(0), spatial_axes(c), true)}; }
 
 Values global_average(Call& c) {
-  Value x = c.in(0);
-  Value count = c.cast(c.from_dims({product(x.shape().subspan(2))}, DType::i64, true), x.dtype());
+  Value x = c.in(0, 3);
+  Value count = cast(c.from_dims({product(x.shape().subspan(2))}, DType::i64, true), x.dtype());
   return {c.map("div", {c.reduce("sum", x, spatial_axes(c), true), count})};
 }
 

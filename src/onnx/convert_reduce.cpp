@@ -2,17 +2,12 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/name.h"
 #include "onnx/convert.h"
 
 namespace tn::onnx {
 
 namespace {
-
-template <size_t N>
-struct Name {
-  char text[N];
-  constexpr Name(const char (&t)[N]) { std::copy_n(t, N, text); }
-};
 
 struct Axes {
   std::vector<i64> axes;
@@ -41,7 +36,7 @@ Value count(Call& c, Value x, const std::vector<i64>& axes) {
   Dim n = 1;
   for (i64 a : axes) n = n * x.shape()[static_cast<size_t>(a)];
   if (n.is_constant()) return c.scalar(static_cast<double>(n.value()), x.dtype());
-  return c.cast(c.from_dims({n}, DType::i64, true), x.dtype());
+  return cast(c.from_dims({n}, DType::i64, true), x.dtype());
 }
 
 Values mean(Call& c) {
@@ -60,8 +55,8 @@ Values l1(Call& c) { return sum_of(c, c.emit("abs", {c.in(0)})); }
 
 /// A float op over integers, as the standard allows: through f64, back at the end.
 Values through_float(Call& c, Value x, std::string_view op) {
-  Value v = is_float(x.dtype()) ? x : c.cast(x, DType::f64);
-  return {c.cast(c.emit(op, {v}), x.dtype())};
+  Value v = is_float(x.dtype()) ? x : cast(x, DType::f64);
+  return {cast(c.emit(op, {v}), x.dtype())};
 }
 
 Values l2(Call& c) { return through_float(c, sum_square(c)[0], "sqrt"); }
@@ -69,8 +64,8 @@ Values log_sum(Call& c) { return through_float(c, sum_of(c, c.in(0))[0], "log");
 
 Values log_sum_exp(Call& c) {
   Axes a = axes_of(c);
-  Value x = is_float(c.in(0).dtype()) ? c.in(0) : c.cast(c.in(0), DType::f64);
-  return {c.cast(c.reduce("logsumexp", x, a.axes, a.keepdims), c.in(0).dtype())};
+  Value x = is_float(c.in(0).dtype()) ? c.in(0) : cast(c.in(0), DType::f64);
+  return {cast(c.reduce("logsumexp", x, a.axes, a.keepdims), c.in(0).dtype())};
 }
 
 /// max and min of bools are any and all.
@@ -88,34 +83,34 @@ Values arg(Call& c) {
   i64 axis = c.axis(c.integer("axis", 0), x.rank());
   bool last = c.integer("select_last_index", 0), keep = c.integer("keepdims", 1);
   if (!kGreatest) {
-    if (!is_signed(x.dtype())) x = c.cast(x, DType::i64);
+    if (!is_signed(x.dtype())) x = cast(x, DType::i64);
     x = c.emit("neg", {x});
   }
   if (last) x = c.emit("flip", {x}, {{"axes", std::vector<i64>{axis}}});
   Value r = c.emit("argmax", {x}, {{"axis", axis}});
-  r = c.cast(r, DType::i64);
+  r = cast(r, DType::i64);
   if (last) {
     Value top = c.from_dims({x.shape()[static_cast<size_t>(axis)] - Dim(1)}, DType::i64, true);
     r = c.map("sub", {top, r});
   }
-  Shape kept(x.shape().begin(), x.shape().end());
+  Shape kept = shape_of(x);
   kept[static_cast<size_t>(axis)] = 1;
-  return {keep ? c.reshape(r, kept) : r};
+  return {keep ? reshape(r, kept) : r};
 }
 
 Values cumulative_sum(Call& c) {
   Value x = c.in(0);
-  i64 axis = c.axis(c.known_ints(1).at(0), x.rank());
+  i64 axis = c.axis(c.known_int(1), x.rank());
   bool exclusive = c.integer("exclusive", 0), reverse = c.integer("reverse", 0);
   Attrs flip{{"axes", std::vector<i64>{axis}}};
   if (reverse) x = c.emit("flip", {x}, flip);
   Value r = c.emit("cumsum", {x}, {{"axis", axis}});
   if (exclusive) {  // shifted by one, a zero in front
     Dim n = x.shape()[static_cast<size_t>(axis)];
-    Shape one(x.shape().begin(), x.shape().end());
+    Shape one = shape_of(x);
     one[static_cast<size_t>(axis)] = 1;
-    Value zero = c.broadcast_to(c.scalar(0, x.dtype()), one);
-    r = c.slice(c.concat(Values{zero, r}, axis), axis, 0, n);
+    Value zero = broadcast_to(c.scalar(0, x.dtype()), one);
+    r = slice(concat(Values{zero, r}, axis), axis, 0, n);
   }
   return {reverse ? c.emit("flip", {r}, flip) : r};
 }

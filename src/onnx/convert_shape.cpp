@@ -10,8 +10,6 @@ namespace tn::onnx {
 
 namespace {
 
-Shape shape_of(Value v) { return Shape(v.shape().begin(), v.shape().end()); }
-
 // ---------------------------------------------------------------- sizes as data
 
 Values shape(Call& c) {
@@ -24,19 +22,20 @@ Values shape(Call& c) {
 
 Values size(Call& c) { return {c.from_dims({product(c.in(0).shape())}, DType::i64, true)}; }
 
-Array single_or(Call& c, const char* name) {
-  const Attribute* a = c.attribute(name);
-  if (!a) {
-    Array zero = Array::zeros(DType::f32, {1});
-    return zero;
-  }
-  return array_of(a->tensors.at(0));
+/// The one element of attribute 'value', else 0.
+Array single_or_zero(Call& c) {
+  const Attribute* a = c.attribute("value");
+  if (!a) return Array::zeros(DType::f32, {1});
+  if (a->tensors.empty()) c.refuse("a tensor in attribute 'value'", "none");
+  Array v = array_of(a->tensors[0]);
+  if (v.size() != 1) c.refuse("one element in attribute 'value'", std::to_string(v.size()));
+  return v;
 }
 
 Values constant(Call& c) {
   if (c.attribute("value")) {
     if (c.attribute("value")->tensors.empty()) c.refuse("a tensor in attribute 'value'", "none");
-    return {c.constant(array_of(c.attribute("value")->tensors[0]))};
+    return {c.constant_of(array_of(c.attribute("value")->tensors[0]))};
   }
   for (const Attribute& a : c.node().attributes) {
     Array r;
@@ -52,43 +51,57 @@ Values constant(Call& c) {
       std::copy(v.begin(), v.end(), r.data<i64>());
     } else
       continue;
-    return {c.constant(r)};
+    return {c.constant_of(r)};
   }
   c.refuse("one of value, value_float(s), value_int(s)", "none of them",
            "strings and sparse tensors are not among Tenon's dtypes");
 }
 
 Values constant_of_shape(Call& c) {
-  Array v = single_or(c, "value");
+  Array v = single_or_zero(c);
   Array element = Array::empty(v.dtype, {});
   if (is_float(v.dtype))
     element.set(0, v.get(0));
   else
     element.set_int(0, v.get_int(0));
   Shape dims = c.known_dims(0);
-  Value r = c.broadcast_to(c.constant(element), dims);
-  if (dims.size() == 1 && dims[0].is_constant() && dims[0].value() < 64 && is_integer(v.dtype))
+  Value r = broadcast_to(c.constant_of(element), dims);
+  if (dims.size() == 1 && dims[0].is_constant() && dims[0].value() < 64 && dims[0].value() >= 0 && is_integer(v.dtype))
     return {c.from_dims(Shape(static_cast<size_t>(dims[0].value()), Dim(v.get_int(0))), v.dtype)};
   return {r};
+}
+
+constexpr double kMostCounted = 1 << 12;  // elements that are made at import
+
+/// start + i * delta, computed when the model runs.
+Value long_range(Call& c, const Array& start, const Array& delta, double count) {
+  if (!(count < 0x1p62)) c.refuse("a range of less than 2^62 elements", std::to_string(count));
+  DType wide = is_float(start.dtype) ? DType::f64 : DType::i64;
+  Value i = iota(c.builder(), {static_cast<i64>(count)}, 0, wide);
+  Value first = cast(c.constant_of(start), wide), step = cast(c.constant_of(delta), wide);
+  return cast(c.map("add", {reshape(first, {}), c.map("mul", {i, reshape(step, {})})}), start.dtype);
 }
 
 Values range(Call& c) {
   auto start = c.known(c.in(0)), limit = c.known(c.in(1)), delta = c.known(c.in(2));
   if (!start || !limit || !delta)
     c.refuse("start, limit and delta known at import", "values that depend on data", "make them initializers");
+  for (const auto& a : {start, limit, delta})
+    if (a->size() != 1 || a->dtype != start->dtype) c.refuse("scalars of one dtype", "others");
   bool integers = !is_float(start->dtype);
   double step = delta->get(0);
-  if (step == 0) c.refuse("a delta other than 0", "0");
+  if (step == 0 || std::isnan(step)) c.refuse("a delta other than 0", std::to_string(step));
   double count = std::max(0.0, std::ceil((limit->get(0) - start->get(0)) / step));
-  if (count > 1e9) c.refuse("at most 10^9 elements", std::to_string(count));
+  if (!(count <= kMostCounted)) return {long_range(c, *start, *delta, count)};
   Array r = Array::empty(start->dtype, {static_cast<i64>(count)});
   for (i64 i = 0; i < r.size(); ++i) {
     if (integers)
-      r.set_int(i, start->get_int(0) + i * delta->get_int(0));
+      r.set_int(i, static_cast<i64>(static_cast<u64>(start->get_int(0)) +
+                                    static_cast<u64>(i) * static_cast<u64>(delta->get_int(0))));
     else
       r.set(i, start->get(0) + static_cast<double>(i) * step);
   }
-  return {c.constant(r)};
+  return {c.constant_of(r)};
 }
 
 // ---------------------------------------------------------------- reshaping
@@ -96,7 +109,7 @@ Values range(Call& c) {
 Values reshape(Call& c) {
   Value x = c.in(0);
   Shape want = c.opset() < 5 ? Shape() : c.known_dims(1);
-  bool allow_zero = c.integer("allowzero", 0);
+  bool allow_zero = c.integer("allowzero", 0) != 0;
   Dim known = 1;
   std::optional<size_t> open;
   for (size_t i = 0; i < want.size(); ++i) {
@@ -112,7 +125,7 @@ Values reshape(Call& c) {
       known = known * want[i];
   }
   if (open) want[*open] = known == Dim(0) ? Dim(0) : floordiv(product(x.shape()), known);
-  Value r = c.reshape(x, want);
+  Value r = reshape(x, want);
   auto dims = c.find_dims(x);
   return {dims && want.size() <= 1 ? c.with_dims(r, *dims) : r};
 }
@@ -133,7 +146,7 @@ Values squeeze(Call& c) {
     if (named || (all && x.shape()[static_cast<size_t>(i)] == Dim(1))) continue;
     kept.push_back(x.shape()[static_cast<size_t>(i)]);
   }
-  Value r = c.reshape(x, kept);
+  Value r = reshape(x, kept);
   auto dims = c.find_dims(x);
   return {dims ? c.with_dims(r, *dims) : r};
 }
@@ -146,7 +159,7 @@ Values unsqueeze(Call& c) {
   Shape want;
   for (i64 i = 0, from = 0; i < rank; ++i)
     want.push_back(std::binary_search(axes.begin(), axes.end(), i) ? Dim(1) : x.shape()[static_cast<size_t>(from++)]);
-  Value r = c.reshape(x, want);
+  Value r = reshape(x, want);
   auto dims = c.find_dims(x);
   return {dims && rank <= 1 ? c.with_dims(r, *dims) : r};
 }
@@ -158,7 +171,7 @@ Values flatten(Call& c) {
   if (a < 0 || a > rank)
     c.refuse("an axis in [-" + std::to_string(rank) + ", " + std::to_string(rank) + "]", std::to_string(a));
   auto at = static_cast<size_t>(a);
-  return {c.reshape(x, {product(x.shape().first(at)), product(x.shape().subspan(at))})};
+  return {reshape(x, {product(x.shape().first(at)), product(x.shape().subspan(at))})};
 }
 
 Values transpose(Call& c) {
@@ -169,7 +182,7 @@ Values transpose(Call& c) {
   std::vector<i64> sorted = c.axes(perm, rank);
   if (static_cast<i64>(sorted.size()) != rank)
     c.refuse("a permutation of " + std::to_string(rank) + " axes", std::to_string(sorted.size()) + " axes");
-  return {c.permute(c.in(0), perm)};
+  return {permute(c.in(0), perm)};
 }
 
 Values expand(Call& c) {
@@ -185,7 +198,7 @@ Values expand(Call& c) {
                to_string(x.type()) + " and " + to_string(b) + " on axis " + std::to_string(i));
     result[i] = a == Dim(1) ? b : a;
   }
-  return {c.broadcast_to(x, result)};
+  return {broadcast_to(x, result)};
 }
 
 Values tile(Call& c) {
@@ -200,7 +213,7 @@ Values tile(Call& c) {
     wide.push_back(x.shape()[i]);
     merged.push_back(repeats[i] * x.shape()[i]);
   }
-  return {c.reshape(c.emit("broadcast", {x}, {{"shape", wide}, {"dims", dims}}), merged)};
+  return {reshape(c.emit("broadcast", {x}, {{"shape", wide}, {"dims", dims}}), merged)};
 }
 
 // ---------------------------------------------------------------- joining and cutting
@@ -213,7 +226,7 @@ Values concat(Call& c) {
     if (joined) joined->insert(joined->end(), dims->begin(), dims->end());
   }
   if (joined && is_integer(c.in(0).dtype())) return {c.from_dims(*joined, c.in(0).dtype())};
-  return {c.concat(c.inputs(), c.axis(c.integer("axis", 1), c.in(0).rank()))};
+  return {concat(c.all_in(), c.axis(c.integer("axis", 1), c.in(0).rank()))};
 }
 
 Values split(Call& c) {
@@ -226,7 +239,7 @@ Values split(Call& c) {
   else if (c.has(1))
     parts = c.known_dims(1);
   else {
-    i64 n = c.integer("num_outputs", static_cast<i64>(c.node().outputs.size()));
+    i64 n = c.size("num_outputs", static_cast<i64>(c.node().outputs.size()), 1, 1 << 16);
     Dim each = ceildiv(whole, n);
     for (i64 i = 0; i + 1 < n; ++i) parts.push_back(each);
     parts.push_back(whole - each * Dim(n - 1));
@@ -234,7 +247,7 @@ Values split(Call& c) {
   Values r;
   Dim at = 0;
   for (Dim p : parts) {
-    r.push_back(c.slice(x, a, at, at + p));
+    r.push_back(slice(x, a, at, at + p));
     at = at + p;
   }
   return r;
@@ -256,10 +269,12 @@ Cut cut_of(Call& c, Dim n, Dim start, Dim end, i64 step) {
     return max(low, min(d, high));
   };
   if (step > 0) {
+    step = std::min(step, kFar);
     Dim s = place(start, 0, n), e = place(end, 0, n);
     return {s, max(s, e), step, false};
   }
   if (step == 0) c.refuse("a step other than 0", "0");
+  step = std::max(step, -kFar);
   Dim s = place(start, -1, n - Dim(1)), e = place(end, -1, n - Dim(1));  // walk from s down to e + 1
   return {n - Dim(1) - s, max(n - Dim(1) - s, n - Dim(1) - e), -step, true};
 }
@@ -295,7 +310,7 @@ Values slice(Call& c) {
     i64 a = c.axis(axes[i], x.rank());
     Cut cut = cut_of(c, x.shape()[static_cast<size_t>(a)], starts[i], ends[i], steps[i]);
     if (cut.reversed) x = c.emit("flip", {x}, {{"axes", std::vector<i64>{a}}});
-    x = c.slice(x, a, cut.start, cut.limit, cut.stride);
+    x = slice(x, a, cut.start, cut.limit, cut.stride);
   }
   return {x};
 }
@@ -306,23 +321,23 @@ Values slice(Call& c) {
 Value border(Call& c, Value x, i64 a, i64 low, i64 high, const std::string& mode) {
   Dim n = x.shape()[static_cast<size_t>(a)];
   Attrs along{{"axes", std::vector<i64>{a}}};
-  auto flipped = [&](Dim s, Dim e) { return c.emit("flip", {c.slice(x, a, s, e)}, along); };
+  auto flipped = [&](Dim s, Dim e) { return c.emit("flip", {slice(x, a, s, e)}, along); };
   auto repeated = [&](Dim at, i64 times) {
     Shape wide = shape_of(x);
     wide[static_cast<size_t>(a)] = times;
-    return c.broadcast_to(c.slice(x, a, at, at + Dim(1)), wide);
+    return broadcast_to(slice(x, a, at, at + Dim(1)), wide);
   };
   Values parts;
   if (low > 0)
     parts.push_back(mode == "reflect" ? flipped(1, low + 1)
                     : mode == "edge"  ? repeated(0, low)
-                                      : c.slice(x, a, n - Dim(low), n));
+                                      : slice(x, a, n - Dim(low), n));
   parts.push_back(x);
   if (high > 0)
     parts.push_back(mode == "reflect" ? flipped(n - Dim(high + 1), n - Dim(1))
                     : mode == "edge"  ? repeated(n - Dim(1), high)
-                                      : c.slice(x, a, 0, high));
-  return c.concat(parts, a);
+                                      : slice(x, a, 0, high));
+  return concat(parts, a);
 }
 
 Values pad(Call& c) {
@@ -331,19 +346,21 @@ Values pad(Call& c) {
   bool old = c.opset() < 11;
   std::vector<i64> pads = old ? c.integers("pads", c.integers("paddings")) : c.known_ints(1);
   double value = old ? c.floating("value", 0) : 0;
-  if (!old && c.has(2)) value = c.known_doubles(2).at(0);
+  if (!old && c.has(2)) value = c.known_double(2);
   std::vector<i64> axes(static_cast<size_t>(x.rank()));
   std::iota(axes.begin(), axes.end(), 0);
   if (!old && c.has(3)) {
     axes = c.known_ints(3);
     for (i64& a : axes) a = c.axis(a, x.rank());
   }
+  for (i64 p : pads)
+    if (p < -(i64{1} << 31) || p > i64{1} << 31) c.refuse("pads within 2^31", std::to_string(p));
   if (pads.size() != 2 * axes.size()) c.refuse(std::to_string(2 * axes.size()) + " pads", std::to_string(pads.size()));
   Shape low(static_cast<size_t>(x.rank()), Dim(0)), high = low;
   for (size_t i = 0; i < axes.size(); ++i) {
     i64 l = pads[i], h = pads[i + axes.size()], a = axes[i];
     Dim n = x.shape()[static_cast<size_t>(a)];
-    if (l < 0 || h < 0) x = c.slice(x, a, std::max<i64>(0, -l), n - Dim(std::max<i64>(0, -h)));
+    if (l < 0 || h < 0) x = slice(x, a, std::max<i64>(0, -l), n - Dim(std::max<i64>(0, -h)));
     l = std::max<i64>(l, 0);
     h = std::max<i64>(h, 0);
     if (mode != "constant" && (l || h)) x = border(c, x, a, l, h, mode);
@@ -358,24 +375,22 @@ Values pad(Call& c) {
 
 Values depth_to_space(Call& c) {
   Value x = c.in(0);
-  i64 b = c.integer("blocksize", 0);
-  if (x.rank() != 4 || b < 1)
-    c.refuse("an NCHW tensor and a blocksize of at least 1", to_string(x.type()) + " and " + std::to_string(b));
+  i64 b = c.size("blocksize", 0, 1, 1 << 15);
+  if (x.rank() != 4) c.refuse("an NCHW tensor", to_string(x.type()));
   Dim n = x.shape()[0], ch = floordiv(x.shape()[1], b * b), h = x.shape()[2], w = x.shape()[3];
   bool dcr = c.text("mode", "DCR") == "DCR";
-  Value r = c.reshape(x, dcr ? Shape{n, b, b, ch, h, w} : Shape{n, ch, b, b, h, w});
-  r = c.permute(r, dcr ? std::vector<i64>{0, 3, 4, 1, 5, 2} : std::vector<i64>{0, 1, 4, 2, 5, 3});
-  return {c.reshape(r, {n, ch, h * Dim(b), w * Dim(b)})};
+  Value r = reshape(x, dcr ? Shape{n, b, b, ch, h, w} : Shape{n, ch, b, b, h, w});
+  r = permute(r, dcr ? std::vector<i64>{0, 3, 4, 1, 5, 2} : std::vector<i64>{0, 1, 4, 2, 5, 3});
+  return {reshape(r, {n, ch, h * Dim(b), w * Dim(b)})};
 }
 
 Values space_to_depth(Call& c) {
   Value x = c.in(0);
-  i64 b = c.integer("blocksize", 0);
-  if (x.rank() != 4 || b < 1)
-    c.refuse("an NCHW tensor and a blocksize of at least 1", to_string(x.type()) + " and " + std::to_string(b));
+  i64 b = c.size("blocksize", 0, 1, 1 << 15);
+  if (x.rank() != 4) c.refuse("an NCHW tensor", to_string(x.type()));
   Dim n = x.shape()[0], ch = x.shape()[1], h = floordiv(x.shape()[2], b), w = floordiv(x.shape()[3], b);
-  Value r = c.permute(c.reshape(x, {n, ch, h, b, w, b}), {0, 3, 5, 1, 2, 4});
-  return {c.reshape(r, {n, ch * Dim(b * b), h, w})};
+  Value r = permute(reshape(x, {n, ch, h, b, w, b}), {0, 3, 5, 1, 2, 4});
+  return {reshape(r, {n, ch * Dim(b * b), h, w})};
 }
 
 constexpr ConverterEntry kEntries[] = {

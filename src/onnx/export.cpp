@@ -2,9 +2,10 @@
 
 #include <unordered_set>
 
-#include "onnx/convert.h"
 #include "onnx/import.h"
+#include "onnx/tensors.h"
 #include "onnx/writer.h"
+#include "op/emit.h"
 
 namespace tn::onnx {
 
@@ -111,7 +112,11 @@ class Exporter {
   }
 
   Strings node(const Graph& g, const Node& n, const Strings& in) {
-    if (ExportRule rule = find_export_rule(n.op->name)) return rule(writer_, {g, n, in});
+    if (const ExportRule* rule = find_export_rule(n.op->name)) {
+      for (u32 v : g.operands(n))
+        if (!(rule->dtypes >> static_cast<int>(g.type(v).dtype()) & 1)) return widened(g, n, *rule, in);
+      return rule->write(writer_, {g, n, in});
+    }
     if (find_op(std::string(n.op->name) + "_kernel")) return own(n, in);  // a plugin's op keeps its name
     if (const Attr* body = n.attrs.find("body"); body && n.op->name == std::string_view("call"))
       return graph(*std::get<GraphPtr>(*body), in);
@@ -121,6 +126,27 @@ class Exporter {
       return graph(*make_graph(types, [&](Builder& b, ValueSpan x) { return expand->expand(b, x, n.attrs); }), in);
     }
     return own(n, in);
+  }
+
+  /// The op on dtypes that ONNX has for it: integers as i64 or f64, bf16 as f32, and back.
+  Strings widened(const Graph& g, const Node& n, const ExportRule& rule, const Strings& in) {
+    auto wide = [&](DType d) {
+      if (rule.dtypes >> static_cast<int>(d) & 1) return d;
+      if (is_float(d)) return DType::f32;
+      return rule.dtypes >> static_cast<int>(DType::i64) & 1 ? DType::i64 : DType::f64;
+    };
+    std::vector<Type> types, results;
+    for (u32 v : g.operands(n)) types.push_back(g.type(v));
+    for (u32 i = 0; i < n.result_count; ++i) results.push_back(g.type(n.first_result + i));
+    return graph(*make_graph(types,
+                             [&](Builder& b, ValueSpan x) {
+                               Values operands;
+                               for (Value v : x) operands.push_back(cast(v, wide(v.dtype())));
+                               Values r = b.emit(*n.op, operands, n.attrs);
+                               for (size_t i = 0; i < r.size(); ++i) r[i] = cast(r[i], results[i].dtype());
+                               return r;
+                             }),
+                 in);
   }
 
   Strings own(const Node& n, const Strings& in) {

@@ -2,18 +2,13 @@
 #include <algorithm>
 #include <numeric>
 
-#include "onnx/convert.h"
+#include "base/name.h"
+#include "onnx/tensors.h"
 #include "onnx/writer.h"
 
 namespace tn::onnx {
 
 namespace {
-
-template <size_t N>
-struct Name {
-  char text[N];
-  constexpr Name(const char (&t)[N]) { std::copy_n(t, N, text); }
-};
 
 constexpr auto attr = [](auto name, auto v) { return Writer::attr(name, v); };
 
@@ -29,23 +24,40 @@ Strings same_axis(Writer& w, const NodeView& n) {
 
 // ---------------------------------------------------------------- elementwise
 
+/// Integers by 0 are 0 of ours and errors elsewhere: the operator on 1 instead, and 0 chosen.
+template <class F>
+std::string unless_zero(Writer& w, const NodeView& n, F quotient) {
+  DType d = n.result().dtype();
+  std::string zero = w.scalar(0, d), none = w.node("Equal", {n.in[1], zero});
+  return w.node("Where", {none, zero, quotient(w.node("Where", {none, w.scalar(1, d), n.in[1]}))});
+}
+
+/// Of the divisor's sign. C's fmod, which is exact, and the divisor once more where the signs differ.
+std::string float_remainder(Writer& w, const NodeView& n) {
+  std::string r = w.node("Mod", n.in, {attr("fmod", i64{1})}), zero = w.scalar(0, n.result().dtype());
+  std::string differ = w.node("Xor", {w.node("Less", {r, zero}), w.node("Less", {n.in[1], zero})});
+  std::string rest = w.node("Not", {w.node("Equal", {r, zero})});
+  return w.node("Where", {w.node("And", {rest, differ}), w.node("Add", {r, n.in[1]}), r});
+}
+
 /// ONNX's Div of integers rounds toward zero: down by one where a remainder is left and the signs differ.
 Strings floor_divide(Writer& w, const NodeView& n) {
-  std::string q = w.node("Div", n.in);
   DType d = n.result().dtype();
-  if (is_float(d)) return {w.node("Floor", {q})};
-  if (!is_signed(d)) return {q};
-  std::string rest = w.node("Sub", {n.in[0], w.node("Mul", {q, n.in[1]})}), zero = w.scalar(0, d);
-  std::string left = w.node("Not", {w.node("Equal", {rest, zero})});
-  std::string differ = w.node("Xor", {w.node("Less", {rest, zero}), w.node("Less", {n.in[1], zero})});
-  std::string down = w.node("Cast", {w.node("And", {left, differ})}, {attr("to", static_cast<i64>(element_of(d)))});
-  return {w.node("Sub", {q, down})};
+  if (is_float(d)) return {w.node("Floor", {w.node("Div", n.in)})};
+  return {unless_zero(w, n, [&](const std::string& b) {
+    std::string q = w.node("Div", {n.in[0], b});
+    if (!is_signed(d)) return q;
+    std::string rest = w.node("Sub", {n.in[0], w.node("Mul", {q, b})}), zero = w.scalar(0, d);
+    std::string left = w.node("Not", {w.node("Equal", {rest, zero})});
+    std::string differ = w.node("Xor", {w.node("Less", {rest, zero}), w.node("Less", {b, zero})});
+    std::string down = w.node("Cast", {w.node("And", {left, differ})}, {attr("to", static_cast<i64>(element_of(d)))});
+    return w.node("Sub", {q, down});
+  })};
 }
 
 Strings remainder(Writer& w, const NodeView& n) {
-  if (!is_float(n.result().dtype())) return {w.node("Mod", n.in)};
-  std::string q = w.node("Floor", {w.node("Div", n.in)});
-  return {w.node("Sub", {n.in[0], w.node("Mul", {q, n.in[1]})})};
+  if (is_float(n.result().dtype())) return {float_remainder(w, n)};
+  return {unless_zero(w, n, [&](const std::string& b) { return w.node("Mod", {n.in[0], b}); })};
 }
 
 Strings rsqrt(Writer& w, const NodeView& n) { return {w.node("Reciprocal", {w.node("Sqrt", n.in)})}; }
@@ -136,15 +148,34 @@ Strings slice(Writer& w, const NodeView& n) {
                            w.ints(all_axes(n.operand(0))), w.ints(n.attr<std::vector<i64>>("strides"))})};
 }
 
+/// `count` values after each element of an axis: an axis of 1 after it is padded, and the two become one.
+std::string spread(Writer& w, const std::string& v, Shape& shape, size_t axis, i64 count, const std::string& value) {
+  Shape apart = shape;
+  apart.insert(apart.begin() + static_cast<std::ptrdiff_t>(axis) + 1, Dim(1));
+  Shape pads(2 * apart.size(), Dim(0));
+  pads[apart.size() + axis + 1] = count;
+  shape[axis] = shape[axis] * Dim(count + 1);
+  std::string r = w.node("Pad", {w.node("Reshape", {v, w.shape(apart)}), w.shape(pads), value});
+  return w.node("Reshape", {r, w.shape(shape)}, {attr("allowzero", i64{1})});
+}
+
 Strings pad(Writer& w, const NodeView& n) {
-  Shape both = n.attr<Shape>("low");
+  Shape both = n.attr<Shape>("low"), shape(n.operand(0).shape().begin(), n.operand(0).shape().end());
+  if (both.empty()) return {w.node("Identity", n.in)};
   const Shape& high = n.attr<Shape>("high");
   both.insert(both.end(), high.begin(), high.end());
-  return {w.node("Pad", {n.in[0], w.shape(both), w.scalar(n.attr<double>("value"), n.result().dtype())})};
+  std::string v = n.in[0], value = w.scalar(n.attr<double>("value"), n.result().dtype());
+  if (const Attr* interior = n.node.attrs.find("interior")) {
+    const auto& counts = std::get<std::vector<i64>>(*interior);
+    for (size_t a = 0; a < counts.size(); ++a)
+      if (counts[a] > 0) v = spread(w, v, shape, a, counts[a], value);
+  }
+  return {w.node("Pad", {v, w.shape(both), value})};
 }
 
 Strings flip(Writer& w, const NodeView& n) {
   const auto& axes = n.attr<std::vector<i64>>("axes");
+  if (axes.empty()) return {w.node("Identity", n.in)};
   std::vector<i64> starts(axes.size(), -1), ends(axes.size(), std::numeric_limits<i64>::min()), steps(axes.size(), -1);
   return {w.node("Slice", {n.in[0], w.ints(starts), w.ints(ends), w.ints(axes), w.ints(steps)})};
 }
@@ -163,18 +194,18 @@ Strings iota(Writer& w, const NodeView& n) {
 
 // ---------------------------------------------------------------- indexing
 
-Strings one_hot(Writer& w, const NodeView& n) {
-  DType d = n.result().dtype();
-  Array values = Array::empty(d, {2});
-  if (is_float(d)) {
-    values.set(0, 0);
-    values.set(1, 1);
-  } else {
-    values.set_int(0, 0);
-    values.set_int(1, 1);
+/// Indices are clamped to the axis; ONNX's negative ones count from the end and others are errors.
+Strings gather(Writer& w, const NodeView& n) {
+  i64 axis = n.attr<i64>("axis");
+  Dim extent = n.operand(0).shape()[static_cast<size_t>(axis)];
+  std::string at = n.in[1];
+  if (n.operand(1).dtype() != DType::i64) at = w.node("Cast", {at}, {attr("to", static_cast<i64>(Element::int64))});
+  if (!n.is_constant_within(1, extent)) {
+    std::string last = w.node("Sub", {w.shape({&extent, 1}), w.scalar(1, DType::i64)});
+    last = w.node("Squeeze", {last});
+    at = w.node("Max", {w.node("Min", {at, last}), w.scalar(0, DType::i64)});
   }
-  Dim depth = n.result().shape().back();
-  return {w.node("OneHot", {n.in[0], w.shape({&depth, 1}), w.tensor(values)}, {attr("axis", i64{-1})})};
+  return {w.node("Gather", {n.in[0], at}, {attr("axis", axis)})};
 }
 
 // ---------------------------------------------------------------- contraction
@@ -204,9 +235,18 @@ Strings conv(Writer& w, const NodeView& n) {
   pads.insert(pads.end(), high.begin(), high.end());
   if (std::any_of(pads.begin(), pads.end(), [](i64 p) { return p < 0; }))
     fail("conv", "expected padding of at least 0, got a negative one, which ONNX's Conv has not");
-  return {w.node("Conv", n.in,
-                 {attr("strides", n.attr<List>("strides")), attr("pads", pads),
-                  attr("dilations", n.attr<List>("rhs_dilation")), attr("group", n.attr<i64>("groups"))})};
+  List strides = n.attr<List>("strides"), dilations = n.attr<List>("rhs_dilation");
+  Strings in = n.in;
+  bool points = strides.empty();  // ONNX wants a spatial axis
+  if (points) {
+    strides = dilations = {1};
+    pads = {0, 0};
+    for (std::string& v : in) v = w.node("Unsqueeze", {v, w.ints({2})});
+  }
+  std::string y = w.node("Conv", in,
+                         {attr("strides", strides), attr("pads", pads), attr("dilations", dilations),
+                          attr("group", n.attr<i64>("groups"))});
+  return {points ? w.node("Squeeze", {y, w.ints({2})}) : y};
 }
 
 std::vector<Attribute> window_attributes(const NodeView& n) {
@@ -218,36 +258,53 @@ std::vector<Attribute> window_attributes(const NodeView& n) {
           attr("dilations", n.attr<List>("dilation"))};
 }
 
-Strings max_pool(Writer& w, const NodeView& n) { return {w.node("MaxPool", n.in, window_attributes(n))}; }
+/// ONNX's pooling wants a batch, channels and at least one axis more: the leading axes are made into such.
+Strings pooled(Writer& w, const NodeView& n, std::string_view op, std::vector<Attribute> attributes) {
+  size_t windows = n.attr<std::vector<i64>>("window").size();
+  auto x = n.operand(0).shape(), y = n.result().shape();
+  if (windows == 0) return {w.node("Identity", n.in)};
+  if (x.size() == windows + 2) return {w.node(op, n.in, std::move(attributes))};
+  Shape lined{product(x.first(x.size() - windows)), Dim(1)};
+  lined.insert(lined.end(), x.end() - static_cast<std::ptrdiff_t>(windows), x.end());
+  std::string v = w.node(op, {w.node("Reshape", {n.in[0], w.shape(lined)})}, std::move(attributes));
+  return {w.node("Reshape", {v, w.shape(y)}, {attr("allowzero", i64{1})})};
+}
+
+Strings max_pool(Writer& w, const NodeView& n) { return pooled(w, n, "MaxPool", window_attributes(n)); }
 
 Strings avg_pool(Writer& w, const NodeView& n) {
   auto attributes = window_attributes(n);
   attributes.push_back(attr("count_include_pad", static_cast<i64>(n.attr<bool>("count_include_pad"))));
-  return {w.node("AveragePool", n.in, std::move(attributes))};
+  return pooled(w, n, "AveragePool", std::move(attributes));
 }
 
-struct Entry {
-  std::string_view op;
-  ExportRule rule;
-};
+template <class... D>
+constexpr u32 only(D... dtypes) {
+  return (0u | ... | (1u << static_cast<int>(dtypes)));
+}
+// What the operators of the exported opset take.
+constexpr u32 kFloats = only(DType::f16, DType::f32, DType::f64), kFloatsAndBf16 = kFloats | only(DType::bf16);
+constexpr u32 kWide = kFloatsAndBf16 | only(DType::i32, DType::i64, DType::u32);
+constexpr u32 kNumbers = kWide | only(DType::i8, DType::u8);
+constexpr u32 kSigned = kFloatsAndBf16 | only(DType::i8, DType::i32, DType::i64);
 
-constexpr Entry kEntries[] = {
+constexpr ExportRule kRules[] = {
     {"abs", same<"Abs">},
     {"add", same<"Add">},
     {"all", reduce_bool<"ReduceMin">},
     {"any", reduce_bool<"ReduceMax">},
-    {"argmax", argmax},
-    {"avg_pool", avg_pool},
+    {"argmax", argmax, kNumbers},
+    {"avg_pool", avg_pool, kFloats},
     {"broadcast", broadcast},
     {"cast", cast},
     {"concat", same_axis<"Concat">},
     {"constant", constant},
-    {"conv", conv},
-    {"cos", same<"Cos">},
-    {"cumsum", cumsum},
+    {"conv", conv, kFloats},
+    {"cos", same<"Cos">, kFloats},
+    {"cumsum", cumsum, kWide},
     {"dims", dims},
     {"div", same<"Div">},
-    {"dot", dot},
+    {"dot", dot, kNumbers & ~only(DType::bf16)},
     {"equal", same<"Equal">},
     {"erf", same<"Erf">},
     {"exp", same<"Exp">},
@@ -255,7 +312,7 @@ constexpr Entry kEntries[] = {
     {"flip", flip},
     {"floor", same<"Floor">},
     {"floor_divide", floor_divide},
-    {"gather", same_axis<"Gather">},
+    {"gather", gather},
     {"greater", same<"Greater">},
     {"greater_equal", same<"GreaterOrEqual">},
     {"iota", iota},
@@ -267,22 +324,21 @@ constexpr Entry kEntries[] = {
     {"logical_and", same<"And">},
     {"logical_not", same<"Not">},
     {"logical_or", same<"Or">},
-    {"logsumexp", reduce<"ReduceLogSumExp">},
-    {"matmul", same<"MatMul">},
-    {"max", reduce<"ReduceMax">},
-    {"max_pool", max_pool},
-    {"maximum", same<"Max">},
-    {"min", reduce<"ReduceMin">},
-    {"minimum", same<"Min">},
+    {"logsumexp", reduce<"ReduceLogSumExp">, kFloatsAndBf16},
+    {"matmul", same<"MatMul">, kWide},
+    {"max", reduce<"ReduceMax">, kNumbers},
+    {"max_pool", max_pool, kFloats | only(DType::i8, DType::u8)},
+    {"maximum", same<"Max">, kNumbers},
+    {"min", reduce<"ReduceMin">, kNumbers},
+    {"minimum", same<"Min">, kNumbers},
     {"mul", same<"Mul">},
-    {"neg", same<"Neg">},
+    {"neg", same<"Neg">, kSigned},
     {"not_equal", not_equal},
-    {"one_hot", one_hot},
     {"pad", pad},
     {"permute", permute},
-    {"pow", same<"Pow">},
-    {"prod", reduce<"ReduceProd">},
-    {"relu", same<"Relu">},
+    {"pow", same<"Pow">, kFloatsAndBf16 | only(DType::i32, DType::i64)},
+    {"prod", reduce<"ReduceProd">, kWide},
+    {"relu", same<"Relu">, kSigned},
     {"remainder", remainder},
     {"reshape", reshape},
     {"rsqrt", rsqrt},
@@ -290,21 +346,21 @@ constexpr Entry kEntries[] = {
     {"sigmoid", same<"Sigmoid">},
     {"sign", same<"Sign">},
     {"silu", silu},
-    {"sin", same<"Sin">},
+    {"sin", same<"Sin">, kFloats},
     {"slice", slice},
     {"softmax", same_axis<"Softmax">},
     {"sqrt", same<"Sqrt">},
     {"stop_gradient", same<"Identity">},
     {"sub", same<"Sub">},
-    {"sum", reduce<"ReduceSum">},
+    {"sum", reduce<"ReduceSum">, kWide},
     {"tanh", same<"Tanh">},
 };
 
 }  // namespace
 
-ExportRule find_export_rule(std::string_view name) {
-  auto found = std::find_if(std::begin(kEntries), std::end(kEntries), [&](const Entry& e) { return e.op == name; });
-  return found == std::end(kEntries) ? nullptr : found->rule;
+const ExportRule* find_export_rule(std::string_view name) {
+  auto found = std::find_if(std::begin(kRules), std::end(kRules), [&](const ExportRule& r) { return r.op == name; });
+  return found == std::end(kRules) ? nullptr : found;
 }
 
 }  // namespace tn::onnx

@@ -13,17 +13,45 @@ namespace {
 constexpr i64 kOldestOpset = 1, kNewestOpset = 27;
 constexpr int kMaxCalls = 100;  // functions within functions
 constexpr size_t kMaxProblems = 50;
+constexpr size_t kMaxNodes = size_t{1} << 20;  // functions expanded: a few hundred bytes can stand for 2^100 nodes
 
 using Names = std::unordered_map<std::string, Value>;
 const NodeDef kNoNode;
 
+/// Thrown where going on would cost too much; the problems so far are reported.
+struct Stop {};
+
 bool default_domain(const std::string& domain) { return domain.empty() || domain == "ai.onnx"; }
+
+/// Where a node stands: its list, and the call or body around it. Written out only for an error.
+struct Place {
+  const Place* outer = nullptr;
+  std::string_view body;  // its name, where a body begins here
+  const NodeDef* node = nullptr;
+  size_t index = 0;
+  i64 opset = 0;
+
+  std::string text() const {
+    std::string s = outer ? outer->text() : "";
+    if (!node) return s + "body '" + std::string(body) + "', ";
+    return s + "node " + std::to_string(index) + (node->name.empty() ? "" : " '" + node->name + "'") + " (" +
+           (default_domain(node->domain) ? "" : node->domain + ".") + node->op_type + " of opset " +
+           std::to_string(opset) + "): ";
+  }
+};
 
 class Importer : BodyImporter {
  public:
   Importer(const ModelDef& model, const ImportOptions& options) : model_(model), options_(options) {}
 
   NamedGraph run() {
+    try {
+      return whole();
+    } catch (const Stop&) { report(); }
+  }
+
+ private:
+  NamedGraph whole() {
     Builder builder;
     ImportState state{builder, *this, {}, {}};
     state_ = &state;
@@ -33,7 +61,7 @@ class Importer : BodyImporter {
     Names names;
     inputs(net, names);
     initializers(model_.graph, names);
-    nodes(model_.graph.nodes, names, opset, "", 0);
+    nodes(model_.graph.nodes, names, opset, nullptr, 0);
     Values outputs;
     for (const ValueInfo& o : model_.graph.outputs) {
       auto found = names.find(o.name);
@@ -49,7 +77,6 @@ class Importer : BodyImporter {
     return net;
   }
 
- private:
   // ---------------------------------------------------------------- header
 
   static i64 opset_of(const std::vector<OpsetImport>& opsets) {
@@ -146,26 +173,34 @@ class Importer : BodyImporter {
 
   // ---------------------------------------------------------------- nodes
 
-  void nodes(const std::vector<NodeDef>& list, Names& names, i64 opset, const std::string& path, int depth) {
+  void nodes(const std::vector<NodeDef>& list, Names& names, i64 opset, const Place* outer, int depth) {
+    count_ += list.size();
+    if (count_ > kMaxNodes) {
+      problem("expected at most " + std::to_string(kMaxNodes) +
+              " nodes with all functions expanded, got more; the functions call one another too often");
+      throw Stop();
+    }
     const Names* outside = std::exchange(names_, &names);
+    int outside_depth = std::exchange(depth_, depth);
     i64 outside_opset = std::exchange(opset_, opset);
     for (size_t i = 0; i < list.size(); ++i) {
       const NodeDef& n = list[i];
-      std::string who = path + "node " + std::to_string(i) + (n.name.empty() ? "" : " '" + n.name + "'") + " (" +
-                        (default_domain(n.domain) ? "" : n.domain + ".") + n.op_type + " of opset " +
-                        std::to_string(opset) + "): ";
+      Place at{outer, {}, &n, i, opset};
+      const Place* outside_place = std::exchange(place_, &at);
       Values results;
       try {
-        if (auto in = operands(n, names)) results = convert(n, *in, opset, who, depth);
-      } catch (const Error& e) { problem(who + e.what()); }
+        if (auto in = operands(n, names)) results = convert(n, *in, opset, depth);
+      } catch (const Error& e) { problem(at.text() + e.what()); }
+      place_ = outside_place;
       results.resize(std::max(results.size(), n.outputs.size()));
       for (size_t k = 0; k < n.outputs.size(); ++k) {
         if (n.outputs[k].empty()) continue;
         if (!names.emplace(n.outputs[k], results[k]).second)
-          problem(who + "expected each value to be made once, got '" + n.outputs[k] + "' twice");
+          problem(at.text() + "expected each value to be made once, got '" + n.outputs[k] + "' twice");
       }
     }
     names_ = outside;
+    depth_ = outside_depth;
     opset_ = outside_opset;
   }
 
@@ -187,8 +222,8 @@ class Importer : BodyImporter {
     return r;
   }
 
-  Values convert(const NodeDef& n, const Values& in, i64 opset, const std::string& who, int depth) {
-    if (const FunctionDef* f = function_of(n)) return expand(*f, n, in, who, depth);
+  Values convert(const NodeDef& n, const Values& in, i64 opset, int depth) {
+    if (const FunctionDef* f = function_of(n)) return expand(*f, n, in, depth);
     Converter converter = default_domain(n.domain) ? find_converter(n.op_type, opset) : nullptr;
     if (!converter) {
       if (const OpDef* ours = find_op(n.op_type); ours && !default_domain(n.domain)) return own_op(*ours, n, in);
@@ -240,7 +275,7 @@ class Importer : BodyImporter {
     return nullptr;
   }
 
-  Values expand(const FunctionDef& f, const NodeDef& call, const Values& in, const std::string& who, int depth) {
+  Values expand(const FunctionDef& f, const NodeDef& call, const Values& in, int depth) {
     if (depth >= kMaxCalls)
       fail(call.op_type,
            "expected functions nested at most " + std::to_string(kMaxCalls) + " deep; the function calls itself");
@@ -261,7 +296,7 @@ class Importer : BodyImporter {
       for (std::string& input : n.inputs)
         if (!names.contains(input) && absent_.contains(input)) input.clear();
     }
-    nodes(body, names, opset_of(f.opsets), who, depth + 1);
+    nodes(body, names, opset_of(f.opsets), place_, depth + 1);
     Values r;
     for (const std::string& o : f.outputs) {
       auto found = names.find(o);
@@ -337,7 +372,8 @@ class Importer : BodyImporter {
     i64 opset = opset_;
     initializers(body, names);
     size_t before = problems_.size();
-    nodes(body.nodes, names, opset, "body '" + body.name + "', ", 0);
+    Place inside{place_, body.name, nullptr, 0, opset};
+    nodes(body.nodes, names, opset, &inside, depth_);
     Values outputs;
     for (const ValueInfo& o : body.outputs) {
       auto found = names.find(o.name);
@@ -354,10 +390,11 @@ class Importer : BodyImporter {
   // ---------------------------------------------------------------- problems
 
   void problem(std::string text) {
-    if (problems_.size() < kMaxProblems)
-      problems_.push_back(std::move(text));
-    else
+    if (problems_.size() == kMaxProblems) {
       more_ = true;
+      throw Stop();
+    }
+    problems_.push_back(std::move(text));
   }
 
   [[noreturn]] void report() const {
@@ -371,9 +408,12 @@ class Importer : BodyImporter {
   const ImportOptions& options_;
   i64 opset_ = 0;
   ImportState* state_ = nullptr;
+  const Place* place_ = nullptr;  // of the node being converted
+  int depth_ = 0;                 // of the calls around it
   const Names* names_ = nullptr;  // of the graph whose nodes are being converted
   std::vector<std::string> problems_;
   std::unordered_set<std::string> absent_;
+  size_t count_ = 0;  // nodes so far
   bool more_ = false;
 };
 

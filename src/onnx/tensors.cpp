@@ -1,8 +1,8 @@
-// ONNX tensors and our arrays.
-#include <algorithm>
+#include "onnx/tensors.h"
+
 #include <cstring>
 
-#include "onnx/convert.h"
+#include "tenon/error.h"
 
 namespace tn::onnx {
 

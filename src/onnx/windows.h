@@ -4,6 +4,8 @@
 
 namespace tn::onnx {
 
+inline constexpr i64 kMostExtent = i64{1} << 31, kLeastPad = -kMostExtent;
+
 struct Windows {
   std::vector<i64> strides, dilations, low, high;
 };

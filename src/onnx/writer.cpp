@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "ir/dim_node.h"
-#include "onnx/convert.h"
+#include "onnx/tensors.h"
 
 namespace tn::onnx {
 
@@ -139,6 +139,19 @@ std::string Writer::shape(std::span<const Dim> dims) {
   Strings parts;
   for (Dim d : dims) parts.push_back(size(d));
   return parts.size() == 1 ? parts[0] : node("Concat", parts, {attr("axis", i64{0})});
+}
+
+bool NodeView::is_constant_within(size_t i, Dim extent) const {
+  static const OpDef& constant_op = op("constant");
+  if (!extent.is_constant()) return false;
+  u32 id = graph.operands(node)[i];
+  auto maker =
+      std::find_if(graph.nodes().begin(), graph.nodes().end(), [&](const Node& n) { return n.first_result == id; });
+  if (id < graph.input_count() || maker == graph.nodes().end() || maker->op != &constant_op) return false;
+  const Array& a = maker->attrs.get<Array>("value");
+  for (i64 k = 0; k < a.size(); ++k)
+    if (a.get_int(k) < 0 || a.get_int(k) >= extent.value()) return false;
+  return true;
 }
 
 }  // namespace tn::onnx

@@ -58,10 +58,18 @@ struct NodeView {
   const T& attr(std::string_view name) const {
     return node.attrs.get<T>(name);
   }
+  /// Whether operand i is a constant of integers in [0, extent).
+  bool is_constant_within(size_t i, Dim extent) const;
 };
 
-using ExportRule = Strings (*)(Writer& w, const NodeView& n);
+/// How an op of ours is written. The rule is given operands of the dtypes that its ONNX operators have, `dtypes`
+/// (a bit each); others are cast before and after.
+struct ExportRule {
+  std::string_view op;
+  Strings (*write)(Writer& w, const NodeView& n);
+  u32 dtypes = ~0u;
+};
 /// Null where the op has no rule of its own.
-ExportRule find_export_rule(std::string_view op);
+const ExportRule* find_export_rule(std::string_view op);
 
 }  // namespace tn::onnx

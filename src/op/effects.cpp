@@ -52,7 +52,7 @@ void print_run(std::span<const Array> x, std::span<Array>, const Attrs& a) {
 }
 
 /// Lanes are printed together: the whole batch, once.
-template <OpName kOp>
+template <Name kOp>
 Batched batch_whole(Builder& b, Dim, ValueSpan x, const Mask&, const Attrs& a) {
   b.emit(op(kOp), x, a);
   return {};

@@ -34,7 +34,7 @@ Val itself(B&, Xs x, const ScalarTypes&, const Attrs&) { return x[0]; }
 u64 bits_of(i64 v) { return static_cast<u64>(v); }
 i64 wrapped(u64 v) { return static_cast<i64>(v); }
 
-template <OpName kOp>
+template <Name kOp>
 OpDef arithmetic(std::string_view doc, Grad grad, Scalar lower, RefScalar ref, Operands accepts = Operands::numeric) {
   Samples samples = [] {
     bool integers = op(kOp).signature.operands[0].accepts == Operands::numeric;
@@ -47,7 +47,7 @@ OpDef arithmetic(std::string_view doc, Grad grad, Scalar lower, RefScalar ref, O
           ref, Pure{}, samples};
 }
 
-template <OpName kOp>
+template <Name kOp>
 OpDef comparison(std::string_view doc, Scalar lower, RefScalar ref, Operands accepts = Operands::numeric) {
   Samples samples = [] {
     bool bools = op(kOp).signature.operands[0].accepts == Operands::any;
@@ -60,7 +60,7 @@ OpDef comparison(std::string_view doc, Scalar lower, RefScalar ref, Operands acc
           ref, Pure{}, samples};
 }
 
-template <OpName kOp>
+template <Name kOp>
 OpDef logic(std::string_view doc, size_t count, Scalar lower, RefScalar ref) {
   Signature signature{{{"a", Operands::boolean}, {"b", Operands::boolean}}, {}};
   signature.operands.resize(count);
@@ -68,7 +68,7 @@ OpDef logic(std::string_view doc, size_t count, Scalar lower, RefScalar ref) {
   return {kOp, 1, doc, signature, same_type<kOp>, Zero{}, Elementwise{}, lower, ref, Pure{}, samples};
 }
 
-template <OpName kOp>
+template <Name kOp>
 OpDef unary(std::string_view doc, Grad grad, Scalar lower, RefScalar ref, Operands accepts = Operands::numeric) {
   Samples samples = [] {
     Operands kind = op(kOp).signature.operands[0].accepts;

@@ -26,7 +26,7 @@ Val own(B& b, Xs x, const ScalarTypes&, const Attrs&) {
 }
 
 /// A function of one floating operand, tested on [-3, 3).
-template <OpName kOp>
+template <Name kOp>
 OpDef function(std::string_view doc, Partials grad, Scalar lower, RefScalar ref) {
   Samples samples = [] {
     return joined({float_samples(1, -3, 3),
@@ -37,7 +37,7 @@ OpDef function(std::string_view doc, Partials grad, Scalar lower, RefScalar ref)
 }
 
 /// The same where only positive numbers are in the domain.
-template <OpName kOp>
+template <Name kOp>
 OpDef positive(std::string_view doc, Partials grad, Scalar lower, RefScalar ref) {
   OpDef def = function<kOp>(doc, grad, lower, ref);
   def.samples = [] { return float_samples(1, 0.1, 4); };

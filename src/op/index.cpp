@@ -163,8 +163,8 @@ void check_fits(std::string_view op, Type x, Coords sizes) {
   check_extents(op, sizes);
   for (size_t i = 0; i < sizes.size(); ++i)
     if (provably_nonnegative(sizes[i] - x.shape()[i] - Dim(1)))
-      fail(op, "expected a window of at most " + to_string(x.shape()[i]) + " on axis " + std::to_string(i) + ", got " +
-                   to_string(sizes[i]));
+      fail(op, "expected a window of at most " + to_string(x.shape()[i]) + " on axis " + std::to_string(i) + " of " +
+                   to_string(x) + ", got " + to_string(sizes[i]));
 }
 
 /// Windows of `sizes` at starts [n, rank] in n arrays of `shape`: the arrays seen as rows, trailing axes that windows
@@ -263,7 +263,7 @@ std::vector<Sample> dynamic_slice_samples() {
   with({DType::f32, {}, 0, 2, {}}, DType::i64, {}, {});
   with({DType::f32, {4}, 0, 2, {}}, DType::i64, {2}, {0});
   SampleOperand x{DType::f32, {4}, 0, 1, {}}, s = values_of(DType::i64, {0}), two = values_of(DType::i64, {0, 0});
-  r.push_back(failing({x, s}, "expected a window of at most 4 on axis 0, got 5", {{"sizes", Shape{5}}}));
+  r.push_back(failing({x, s}, "expected a window of at most 4 on axis 0 of f32[4], got 5", {{"sizes", Shape{5}}}));
   r.push_back(failing({x, two}, "expected a start for each of the 1 axes", {{"sizes", Shape{2}}}));
   r.push_back(failing({x, s}, "expected a size for each of the 1 axes", {{"sizes", Shape{}}}));
   return r;
@@ -349,7 +349,7 @@ std::vector<Sample> dynamic_update_slice_samples() {
   with(DType::f32, {4}, {0}, {2});
   SampleOperand x{DType::f32, {4}, 0, 1, {}}, five{DType::f32, {5}, 0, 1, {}}, wide{DType::f64, {2}, 0, 1, {}};
   SampleOperand s = values_of(DType::i64, {0});
-  r.push_back(failing({x, five, s}, "expected a window of at most 4 on axis 0, got 5"));
+  r.push_back(failing({x, five, s}, "expected a window of at most 4 on axis 0 of f32[4], got 5"));
   r.push_back(failing({x, wide, s}, "expected equal dtypes"));
   r.push_back(failing({x, x, values_of(DType::i64, {0, 0})}, "expected a start for each of the 1 axes"));
   return r;

@@ -24,7 +24,7 @@ Value along(Value reduced, Value like, const std::vector<i64>& axes) {
   return broadcast_along(reduced, shape_of(like), axes);
 }
 
-template <OpName kOp>
+template <Name kOp>
 std::vector<Type> along_type(std::span<const Type> t, const Attrs& a) {
   check_axis(kOp, a.get<i64>("axis"), t[0].rank());
   return {t[0]};
@@ -43,7 +43,8 @@ Values softmax_expand(Builder&, ValueSpan x, const Attrs& a) {
   Value v = widened(x[0]);
   Value top = stop_gradient(max(v, axis_of(a)));
   Value e = exp(sub(v, along(top, v, axis_of(a))));
-  return {cast(div(e, along(sum(e, axis_of(a)), e, axis_of(a))), x[0].dtype())};
+  Value share = div(1, sum(e, axis_of(a)));  // one division a row: the sum is at least 1
+  return {cast(mul(e, along(share, e, axis_of(a))), x[0].dtype())};
 }
 
 Values softmax_tangent(Builder&, ValueSpan, ValueSpan y, ValueSpan t, const Attrs& a) {

@@ -88,7 +88,7 @@ std::vector<Sample> argmax_samples() {
 
 // ---------------------------------------------------------------- cumsum
 
-template <OpName kOp>
+template <Name kOp>
 std::vector<Type> along_type(std::span<const Type> t, const Attrs& a) {
   check_axis(kOp, a.get<i64>("axis"), t[0].rank());
   return {t[0]};

@@ -30,9 +30,9 @@ std::vector<Type> concat_type(Types t, const Attrs& a) {
     if (t[k].rank() != t[0].rank()) fail("concat", "expected equal ranks, got " + difference(t[0], t[k]));
     for (int i = 0; i < t[0].rank(); ++i)
       if (i != axis && t[k].dim(i) != t[0].dim(i))
-        fail("concat", "expected equal extents on every axis but " + std::to_string(axis) + ", got " +
-                           to_string(t[k].dim(i)) + " and " + to_string(t[0].dim(i)) + " on axis " + std::to_string(i) +
-                           " of operands " + std::to_string(k) + " and 0");
+        fail("concat", "expected equal extents on every axis but " + std::to_string(axis) + ", got " + to_string(t[k]) +
+                           " for operand " + std::to_string(k) + " and " + to_string(t[0]) +
+                           " for operand 0, which differ on axis " + std::to_string(i) + "; slice or pad one of them");
     extent = extent + t[k].dim(static_cast<int>(axis));
   }
   Shape shape(t[0].shape().begin(), t[0].shape().end());
@@ -99,7 +99,7 @@ std::vector<Sample> concat_samples() {
   with(DType::f32, {{0, 3}, {0, 2}}, 1);
   with(DType::f32, {{0}, {0}}, 0);
   SampleOperand a{DType::f32, {2, 3}, 0, 1, {}}, b{DType::f32, {3, 3}, 0, 1, {}}, c{DType::f32, {2}, 0, 1, {}};
-  r.push_back(failing({a, b}, "got 3 and 2 on axis 0 of operands 1 and 0", {{"axis", i64{1}}}));
+  r.push_back(failing({a, b}, "for operand 0, which differ on axis 0", {{"axis", i64{1}}}));
   r.push_back(failing({a, c}, "expected equal ranks", {{"axis", i64{0}}}));
   r.push_back(failing({a}, "expected an axis from 0 to 1", {{"axis", i64{2}}}));
   r.push_back(failing({}, "expected at least one operand", {{"axis", i64{0}}}));

@@ -123,7 +123,7 @@ i64 spatial_size(const Array& x, size_t axes) {
 
 // ---------------------------------------------------------------- max_pool
 
-template <OpName kOp>
+template <Name kOp>
 std::vector<Type> pooled_type(Types t, const Attrs& a) {
   return {t[0].with(windows_shape(kOp, t[0].shape(), Window(a)))};
 }
@@ -133,7 +133,7 @@ Batched same_windows(const OpDef& o, Builder& b, Dim n, ValueSpan x, const Mask&
 }
 
 /// Windows lie on the trailing axes, so lanes are one more leading axis.
-template <OpName kOp>
+template <Name kOp>
 Batched batch_windows(Builder& b, Dim n, ValueSpan x, const Mask& batched, const Attrs& a) {
   return same_windows(op(kOp), b, n, x, batched, a);
 }

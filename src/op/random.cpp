@@ -111,7 +111,7 @@ void check_count(std::string_view op, Coords shape) {
 }
 
 /// Keys may have leading axes, so a batch of keys is a key.
-template <OpName kOp>
+template <Name kOp>
 Batched batch_keys(Builder& b, Dim n, ValueSpan x, const Mask& batched, const Attrs& a) {
   return all_batched(b.emit(op(kOp), all_to_lanes(x, batched, n), a));
 }
@@ -300,7 +300,7 @@ Value random_bits(Value key, const Shape& shape) {
   return key.builder->emit1(o, {key}, {{"shape", shape}});
 }
 
-template <OpName kOp>
+template <Name kOp>
 std::vector<Type> floating_type(Types t, const Attrs& a) {
   check_key(kOp, t[0]);
   check_count(kOp, shape_attr(a));
@@ -379,7 +379,7 @@ std::vector<Sample> floating_samples() {
   return r;
 }
 
-template <OpName kOp>
+template <Name kOp>
 OpDef distribution(std::string_view doc, Expand lower) {
   return {kOp,
           1,

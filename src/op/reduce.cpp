@@ -14,7 +14,7 @@ namespace {
 
 const std::vector<i64>& axes_of(const Attrs& a) { return a.get<std::vector<i64>>("axes"); }
 
-template <OpName kOp>
+template <Name kOp>
 std::vector<Type> reduced_type(std::span<const Type> t, const Attrs& a) {
   check_axes(kOp, axes_of(a), t[0].rank());
   Shape kept;
@@ -24,7 +24,7 @@ std::vector<Type> reduced_type(std::span<const Type> t, const Attrs& a) {
 }
 
 /// The same where an empty axis has no answer.
-template <OpName kOp>
+template <Name kOp>
 std::vector<Type> nonempty_type(std::span<const Type> t, const Attrs& a) {
   std::vector<Type> r = reduced_type<kOp>(t, a);
   for (i64 axis : axes_of(a))
@@ -229,7 +229,7 @@ std::vector<Sample> prod_samples() {
   return r;
 }
 
-template <OpName kOp>
+template <Name kOp>
 OpDef reduction(std::string_view doc, Operands accepts, TypeRule type, Grad grad, Reduction lower, RefArrays ref,
                 Samples samples) {
   return {kOp,

@@ -6,17 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/name.h"
 #include "ir/op_def.h"
 
 namespace tn {
-
-/// An op's name as a template argument, so that a shared type rule can say whose operands are wrong.
-template <size_t N>
-struct OpName {
-  char text[N];
-  constexpr OpName(const char (&t)[N]) { std::copy_n(t, N, text); }
-  constexpr operator std::string_view() const { return {text, N - 1}; }
-};
 
 // ---------------------------------------------------------------- types
 
@@ -35,13 +28,13 @@ std::string shape_text(std::span<const Dim> shape);
 void check_extents(std::string_view op, std::span<const Dim> shape);
 
 /// Elementwise: the result has the operands' type.
-template <OpName kOp>
+template <Name kOp>
 std::vector<Type> same_type(std::span<const Type> t, const Attrs&) {
   check_same_shapes(kOp, t);
   return {t[0]};
 }
 /// Elementwise: a bool of the operands' shape.
-template <OpName kOp>
+template <Name kOp>
 std::vector<Type> bool_type(std::span<const Type> t, const Attrs&) {
   check_same_shapes(kOp, t);
   return {t[0].with(DType::boolean)};
@@ -52,14 +45,14 @@ inline std::vector<Type> first_type(std::span<const Type> t, const Attrs&) { ret
 // ---------------------------------------------------------------- axes
 
 /// Emits the op on the batched operand with attribute `axis` shifted past the new leading axis.
-template <OpName kOp>
+template <Name kOp>
 Batched batch_axis(Builder& b, Dim, ValueSpan x, const Mask&, const Attrs& attrs) {
   Values y = b.emit(op(kOp), x, attrs.with("axis", attrs.get<i64>("axis") + 1));
   Mask mask(y.size(), true);
   return {std::move(y), std::move(mask)};
 }
 /// The same for attribute `axes`.
-template <OpName kOp>
+template <Name kOp>
 Batched batch_axes(Builder& b, Dim, ValueSpan x, const Mask&, const Attrs& attrs) {
   std::vector<i64> axes = attrs.get<std::vector<i64>>("axes");
   for (i64& a : axes) ++a;

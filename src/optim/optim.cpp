@@ -118,10 +118,13 @@ static double along_cosine(double a, double b, double fraction) {
   return b + (a - b) * (1 + std::cos(std::numbers::pi * fraction)) / 2;
 }
 
-double StepSchedule::operator()(i64 step) const { return lr * std::pow(factor, static_cast<double>(step / every)); }
+double StepSchedule::operator()(i64 step) const {
+  return lr * std::pow(factor, static_cast<double>(step / std::max<i64>(every, 1)));
+}
 
 double CosineSchedule::operator()(i64 step) const {
-  return along_cosine(lr, least, static_cast<double>(std::min(step, steps)) / static_cast<double>(steps));
+  i64 end = std::max<i64>(steps, 1);
+  return along_cosine(lr, least, static_cast<double>(std::min(step, end)) / static_cast<double>(end));
 }
 
 double OneCycleSchedule::operator()(i64 step) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <functional>
 #include <optional>
 #include <string>
 #include <tuple>
@@ -72,29 +73,55 @@ class Stores {
     return node(loop).arg_count == 0;
   }
 
-  /// The variable alone moves one index, by at least a tile's width.
+  /// One index tells the loop's iterations apart: the variables in it are its digits, for each steps at least as far as
+  /// those that step less and the tile reach together.
   bool keeps_apart(const Access& write, loops::Val loop) const {
     for (Dim d : k_.index(node(write.node))) {
-      auto step = coefficient(d, node(loop).variable);
-      auto down = coefficient(d, loops::row()), right = coefficient(d, loops::lane());
-      bool known = step && down && right && step->is_constant() && down->is_constant() && right->is_constant();
-      if (!known || *step == Dim(0)) continue;
       auto symbols = symbols_of(d);
-      bool alone = std::none_of(write.loops.begin() + 1, write.loops.end(), [&](loops::Val other) {
-        return other != loop && std::find(symbols.begin(), symbols.end(), node(other).variable) != symbols.end();
-      });
-      i64 width =
-          1 + std::abs(down->value()) * (tile(write).rows - 1) + std::abs(right->value()) * (tile(write).lanes - 1);
-      if (alone && std::abs(step->value()) >= width) return true;
+      auto moves = [&](loops::Val l) {
+        return std::find(symbols.begin(), symbols.end(), node(l).variable) != symbols.end();
+      };
+      if (moves(loop) && digits(write, d, moves)) return true;
     }
     return false;
+  }
+
+  bool digits(const Access& write, Dim index, const std::function<bool(loops::Val)>& moves) const {
+    auto step_of = [&](Dim symbol) -> std::optional<i64> {
+      auto step = coefficient(index, symbol);
+      if (!step || !step->is_constant()) return std::nullopt;
+      return std::abs(step->value());
+    };
+    auto down = step_of(loops::row()), right = step_of(loops::lane());
+    if (!down || !right) return false;
+    std::vector<std::pair<i64, loops::Val>> steps;
+    std::vector<Bound> bounds = size_bounds();
+    for (loops::Val l : write.loops) {
+      bounds.push_back({node(l).variable, Dim(0), node(l).extent - Dim(1)});
+      if (l == write.loops[0] || !moves(l)) continue;
+      auto step = step_of(node(l).variable);
+      if (!step || *step == 0) return false;
+      steps.emplace_back(*step, l);
+    }
+    std::sort(steps.begin(), steps.end());
+    Dim reach = Dim(1 + *down * (tile(write).rows - 1) + *right * (tile(write).lanes - 1));
+    for (auto [step, l] : steps) {
+      if (!provably_nonnegative(Dim(step) - reach, bounds)) return false;
+      reach = reach + Dim(step) * (node(l).extent - Dim(1));
+    }
+    return true;
+  }
+
+  std::vector<Bound> size_bounds() const {
+    std::vector<Bound> bounds;
+    for (Dim s : k_.sizes) bounds.push_back({s, Dim(0), std::nullopt});
+    return bounds;
   }
 
   /// Two stores of one iteration of their phase write to different places, in whatever iterations of inner loops.
   bool apart(const Access& a, const Access& b) const {
     std::vector<std::pair<Dim, Dim>> rename;
-    std::vector<Bound> bounds;
-    for (Dim s : k_.sizes) bounds.push_back({s, Dim(0), std::nullopt});
+    std::vector<Bound> bounds = size_bounds();
     auto bind = [&](const Access& w, std::string_view suffix) {
       auto named = [&](Dim symbol) {
         if (suffix.empty()) return symbol;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "base/thread_pool.h"
 #include "runtime/counters.h"
 #include "runtime/donation.h"
+#include "runtime/packing.h"
 
 namespace tn {
 
@@ -42,8 +44,8 @@ std::vector<Instruction::Phase> phases_of(const loops::Kernel& k) {
 
 class PlanBuilder {
  public:
-  PlanBuilder(const GraphPtr& g, const Target& target, bool forward)
-      : compiled_(compile_graph(g, target)), g_(*compiled_.graph), forward_(forward) {
+  PlanBuilder(const GraphPtr& g, const Target& target, bool forward, bool pack)
+      : compiled_(compile_graph(g, target)), g_(*compiled_.graph), forward_(forward), pack_(pack) {
     plan_->input_types_.assign(g->input_types().begin(), g->input_types().end());
     plan_->target_ = target;
   }
@@ -60,6 +62,7 @@ class PlanBuilder {
       }
     for (Step& step : compiled_.steps) add(step);
     copy_outputs();
+    make_kernels();
     runtime_counters().plans_built++;
     return std::move(plan_);
   }
@@ -150,8 +153,26 @@ class PlanBuilder {
       (a.written ? i.writes : i.reads).push_back(s);
     }
     find_in_place(k, i);
-    i.code = Executable::of(k, plan_->target_.compiled);
+    making_.emplace_back(plan_->instructions_.size(), &k);
     plan_->instructions_.push_back(std::move(i));
+  }
+
+  /// Code generation is most of the work: several threads share it.
+  void make_kernels() {
+    bool compile = plan_->target_.compiled;
+    auto count = static_cast<i64>(making_.size());
+    auto make = [&](i64 lo, i64 hi, int) {
+      for (i64 n = lo; n < hi; ++n) {
+        auto [at, kernel] = making_[static_cast<size_t>(n)];
+        plan_->instructions_[at].code = Executable::of(*kernel, compile);
+      }
+    };
+    if (compile)
+      ThreadPool::shared().run(count, 1, make);
+    else
+      make(0, count, 0);
+    if (pack_)
+      for (auto [at, kernel] : making_) pack_constants(*kernel, plan_->instructions_[at], plan_->slots_);
   }
 
   /// Inputs and outputs of the plan that this kernel may have in one memory.
@@ -188,7 +209,9 @@ class PlanBuilder {
     }
     i.reads = i.operands;
     i.writes = i.results;
-    auto body = [&](const char* name) { i.bodies.push_back(Plan::build(n.attrs.get<GraphPtr>(name), plan_->target_)); };
+    auto body = [&](const char* name) {
+      i.bodies.push_back(Plan::build(n.attrs.get<GraphPtr>(name), plan_->target_, false, pack_));
+    };
     if (step.kind == Step::Kind::native) {
       i.kind = Instruction::Kind::native;
     } else if (n.op->name == "cond") {
@@ -223,12 +246,13 @@ class PlanBuilder {
   std::shared_ptr<Plan> plan_ = std::make_shared<Plan>();
   Compilation compiled_;
   const Graph& g_;
-  bool forward_;
+  bool forward_, pack_;
   std::vector<u32> slot_of_, owner_, output_slots_;
+  std::vector<std::pair<size_t, const loops::Kernel*>> making_;  // instructions whose code is to be made
 };
 
-PlanPtr Plan::build(const GraphPtr& g, const Target& target, bool forward) {
-  return PlanBuilder(g, target, forward).build();
+PlanPtr Plan::build(const GraphPtr& g, const Target& target, bool forward, bool pack) {
+  return PlanBuilder(g, target, forward, pack).build();
 }
 
 size_t Plan::phase_count() const {

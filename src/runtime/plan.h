@@ -52,8 +52,10 @@ struct Instruction {
 
 class Plan {
  public:
-  /// With `forward`, an output that is an input as it is is left to the caller (see forwarded), else copied.
-  static std::shared_ptr<const Plan> build(const GraphPtr& g, const Target& target, bool forward = false);
+  /// With `forward`, an output that is an input as it is is left to the caller (see forwarded), else copied. With
+  /// `pack`, what kernels lay out of constants is laid out now (packing.h): for plans that run often.
+  static std::shared_ptr<const Plan> build(const GraphPtr& g, const Target& target, bool forward = false,
+                                           bool pack = false);
 
   const Target& target() const { return target_; }
   std::span<const Slot> slots() const { return slots_; }

@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <numeric>
 #include <unordered_map>
 #include <vector>
 
@@ -12,8 +13,9 @@ namespace tn {
 namespace {
 
 struct Total {
-  long runs = 0;
-  double seconds = 0, least = 1e300, bytes = 0;
+  std::vector<double> seconds;  // of each run
+  double bytes = 0;
+  double sum() const { return std::accumulate(seconds.begin(), seconds.end(), 0.0); }
 };
 
 struct Profile {
@@ -28,13 +30,16 @@ Profile& profile() {
 
 void print_profile() {
   std::vector<std::pair<std::string, Total>> rows(profile().totals.begin(), profile().totals.end());
-  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
+  std::sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.second.sum() > b.second.sum(); });
   double all = 0;
-  for (const auto& [label, t] : rows) all += t.seconds;
-  std::fprintf(stderr, "%8s %7s %10s %10s %8s  instruction\n", "share", "runs", "mean us", "least us", "GB/s");
-  for (const auto& [label, t] : rows)
-    std::fprintf(stderr, "%7.1f%% %7ld %10.1f %10.1f %8.1f  %s\n", 100 * t.seconds / all, t.runs,
-                 1e6 * t.seconds / static_cast<double>(t.runs), 1e6 * t.least, 1e-9 * t.bytes / t.least, label.c_str());
+  for (const auto& [label, t] : rows) all += t.sum();
+  std::fprintf(stderr, "%8s %7s %10s %10s %8s  instruction\n", "share", "runs", "median us", "least us", "GB/s");
+  for (auto& [label, t] : rows) {
+    std::sort(t.seconds.begin(), t.seconds.end());
+    double median = t.seconds[t.seconds.size() / 2];
+    std::fprintf(stderr, "%7.1f%% %7zu %10.1f %10.1f %8.1f  %s\n", 100 * t.sum() / all, t.seconds.size(), 1e6 * median,
+                 1e6 * t.seconds[0], 1e-9 * t.bytes / median, label.c_str());
+  }
 }
 
 }  // namespace
@@ -51,9 +56,7 @@ bool profiling() {
 void profile_run(const std::string& label, double seconds, double bytes) {
   std::lock_guard lock(profile().mutex);
   Total& t = profile().totals[label];
-  ++t.runs;
-  t.seconds += seconds;
-  t.least = std::min(t.least, seconds);
+  t.seconds.push_back(seconds);
   t.bytes = bytes;
 }
 

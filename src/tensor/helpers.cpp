@@ -28,6 +28,11 @@ std::vector<i64> normal_axes(std::string_view op, const Axes& axes, Type type, c
   return result;
 }
 
+std::string renamed(std::string_view op, const std::string& message) {
+  size_t end = message.empty() || message[0] != '[' ? message.npos : message.find(']');
+  return "[" + std::string(op) + "]" + (end == message.npos ? " " + message : message.substr(end + 1));
+}
+
 Tensor fixed(double value, DType dtype, const Location& where) {
   Pending* p = new_literal(is_float(dtype) ? Arg(value, where) : Arg(static_cast<i64>(value), where), dtype);
   p->flags |= kFixed;

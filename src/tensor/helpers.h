@@ -23,6 +23,15 @@ Tensor unary(const OpDef& op, const Tensor& x, const Location& where);
 Tensor reshaped(const Tensor& x, const Shape& shape, const Location& where);
 Tensor broadcast_tensor(const Tensor& x, const Shape& shape, const Location& where);
 Tensor permuted(const Tensor& x, const std::vector<i64>& axes, const Location& where);
+/// The message with that operation named first.
+std::string renamed(std::string_view op, const std::string& message);
+/// f(), an error of which names the operation the user called, not the one it is made of.
+template <class F>
+auto composed(std::string_view op, F f) {
+  try {
+    return f();
+  } catch (const Error& e) { throw Error(renamed(op, e.what())); }
+}
 /// As NumPy prints it.
 std::string array_text(const Array& a);
 inline Shape shape_of(const Tensor& x) { return {x.shape().begin(), x.shape().end()}; }

@@ -31,7 +31,8 @@ class Reading {
     bool ellipsis_given = false;
     for (const Index& e : entries) {
       named += e.kind == Index::Kind::integer || e.kind == Index::Kind::slice || e.kind == Index::Kind::tensor;
-      if (e.kind == Index::Kind::ellipsis && ellipsis_given) fail("index", "expected at most one ellipsis", where);
+      if (e.kind == Index::Kind::ellipsis && ellipsis_given)
+        fail("index", "expected at most one ellipsis for " + to_string(type) + ", got two", where);
       ellipsis_given = ellipsis_given || e.kind == Index::Kind::ellipsis;
     }
     if (named > type.rank())
@@ -92,7 +93,7 @@ class Reading {
 
   void range(const Slice& s) {
     Dim n = type_.dim(axis_);
-    if (!s.step) fail("index", "expected a step that is not 0 on axis " + std::to_string(axis_), where_);
+    if (!s.step) fail("index", "expected a step that is not 0 on axis " + std::to_string(axis_) + ", got 0", where_);
     if (s.step > 0) {
       Dim start = clip(s.start, 0, n, 0, n), stop = clip(s.stop, n, n, 0, n);
       Dim limit = max(start, stop);
@@ -196,7 +197,7 @@ Tensor write(const char* name, const Tensor& x, std::span<const Index> entries, 
   Tensor places = read(reshape(Arg(arange(type.size(), where), where), shape_of(x)), entries, where);
   Tensor updates = alike(name, Arg(x, where), value).second;
   updates = cast(Arg(updates, where), type.dtype());
-  updates = broadcast_tensor(updates, shape_of(places), where);
+  updates = composed(name, [&] { return broadcast_tensor(updates, shape_of(places), where); });
   Dim count = places.type().size();
   Tensor flat =
       apply1(the<"scatter">(),

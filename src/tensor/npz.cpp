@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "base/file.h"
 #include "tenon/io.h"
@@ -128,7 +129,8 @@ NamedTensors load_npz(const std::string& path) {
   Bytes b(file, path);
   Directory d = find_directory(b, path);
   NamedTensors result;
-  u64 at = d.start;
+  std::unordered_set<std::string> keys;
+  u64 at = d.start, packed = 0;
   for (u64 k = 0; k < d.entries; ++k) {
     if (b.number(at, 4) != kCentral) bad(path, "has a broken directory");
     u64 name = b.number(at + 28, 2), extra = b.number(at + 30, 2), comment = b.number(at + 32, 2);
@@ -142,8 +144,10 @@ NamedTensors load_npz(const std::string& path) {
     b.part(at + 46, name + extra + comment);
     at += 46 + name + extra + comment;
     std::string key = e.name.ends_with(".npy") ? e.name.substr(0, e.name.size() - 4) : e.name;
-    for (const auto& [other, tensor] : result)
-      if (other == key) bad(path, "holds '" + key + "' twice");
+    if (!keys.insert(key).second) bad(path, "holds '" + key + "' twice");
+    // Entries that share bytes would unpack to any size.
+    if (__builtin_add_overflow(packed, e.packed, &packed) || packed > b.size())
+      bad(path, "claims more bytes for its entries than it holds");
     result.emplace_back(std::move(key), read_entry(b, e, path));
   }
   return result;

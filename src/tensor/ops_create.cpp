@@ -12,12 +12,16 @@ static Tensor ramp(const Shape& shape, i64 axis, DType dtype, const Location& at
   return apply1(the<"iota">(), std::span<const Tensor>(), {{"shape", shape}, {"axis", axis}, {"dtype", dtype}}, at);
 }
 
-Tensor zeros(const Shape& shape, DType dtype, Location at) { return filled(fixed(0, dtype, at), shape, at); }
-Tensor ones(const Shape& shape, DType dtype, Location at) { return filled(fixed(1, dtype, at), shape, at); }
+Tensor zeros(const Shape& shape, DType dtype, Location at) {
+  return composed("zeros", [&] { return filled(fixed(0, dtype, at), shape, at); });
+}
+Tensor ones(const Shape& shape, DType dtype, Location at) {
+  return composed("ones", [&] { return filled(fixed(1, dtype, at), shape, at); });
+}
 
 Tensor full(const Shape& shape, Arg value, DType dtype) {
   Tensor scalar = value.is_tensor() ? cast(value, dtype) : tensor_of(value, dtype);
-  return filled(scalar, shape, value.where);
+  return composed("full", [&] { return filled(scalar, shape, value.where); });
 }
 
 Tensor full(const Shape& shape, Arg value) {

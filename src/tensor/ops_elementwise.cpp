@@ -75,17 +75,26 @@ Tensor pow(Arg a, Arg b) {
   return binary(the<"pow">(), a.tensor(), fixed(static_cast<double>(b.integer()), dtype, b.where), a.where);
 }
 
-Tensor ceil(Arg x) { return neg(Arg(floor(Arg(neg(x), x.where)), x.where)); }
-Tensor square(Arg x) { return mul(x, x); }
+Tensor ceil(Arg x) {
+  return composed("ceil", [&] { return neg(Arg(floor(Arg(neg(x), x.where)), x.where)); });
+}
+Tensor square(Arg x) {
+  return composed("square", [&] { return mul(x, x); });
+}
 
 Tensor reciprocal(Arg x) {
   Tensor t = floating(x);
-  return binary(the<"div">(), fixed(1, node_of(t, "reciprocal", x.where)->type.dtype(), x.where), t, x.where);
+  DType dtype = node_of(t, "reciprocal", x.where)->type.dtype();
+  if (!is_float(dtype))
+    fail("reciprocal", "expected a floating dtype for operand 'x', got " + to_string(t.type()) + "; use cast", x.where);
+  return binary(the<"div">(), fixed(1, dtype, x.where), t, x.where);
 }
 
 Tensor clip(Arg x, Arg low, Arg high) {
-  Tensor above = maximum(x, low);
-  return minimum(Arg(above, x.where), high);
+  return composed("clip", [&] {
+    Tensor above = maximum(x, low);
+    return minimum(Arg(above, x.where), high);
+  });
 }
 
 Tensor isnan(Arg x) { return not_equal(x, x); }
@@ -100,7 +109,7 @@ Tensor isfinite(Arg x) {
 Tensor where(Arg condition, Arg a, Arg b) {
   auto [x, y] = alike("where", a, b);
   Arg first(x, condition.where), second(y, condition.where);
-  return elementwise(the<"select">(), {&condition, &first, &second});
+  return composed("where", [&] { return elementwise(the<"select">(), {&condition, &first, &second}); });
 }
 
 Tensor cast(Arg x, DType dtype) {

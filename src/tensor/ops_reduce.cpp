@@ -77,7 +77,9 @@ Tensor var(Arg x, const Variance& options) {
   return keep(result, type, axes, options.keepdims, x.where);
 }
 
-Tensor stddev(Arg x, const Variance& options) { return sqrt(Arg(var(x, options), x.where)); }
+Tensor stddev(Arg x, const Variance& options) {
+  return composed("stddev", [&] { return sqrt(Arg(var(x, options), x.where)); });
+}
 
 static Tensor arg_reduce(const OpDef& op, const Arg& x, Tensor t, const ArgReduce& options) {
   Type type = t.node()->type;
@@ -101,6 +103,8 @@ Tensor argmax(Arg x, const ArgReduce& options) {
 Tensor argmin(Arg x, const ArgReduce& options) {
   Tensor t = tensor_of(x);
   DType dtype = node_of(t, "argmin", x.where)->type.dtype();
+  if (dtype == DType::boolean)
+    fail("argmin", "expected a number for operand 'x', got " + to_string(t.type()) + "; use cast", x.where);
   // The greatest of what is turned upside down; -1 - x does it for integers without overflow.
   Tensor turned = is_float(dtype) ? neg(Arg(t, x.where))
                                   : binary(the<"sub">(),
@@ -109,7 +113,7 @@ Tensor argmin(Arg x, const ArgReduce& options) {
                                                                       : 4294967295.0,
                                                  dtype, x.where),
                                            t, x.where);
-  return arg_reduce(the<"argmax">(), x, turned, options);
+  return composed("argmin", [&] { return arg_reduce(the<"argmax">(), x, turned, options); });
 }
 
 Tensor cumsum(Arg x, const AxisOption& options) {
@@ -126,6 +130,8 @@ Sorted sort(Arg x, const Sort& options) {
   return {both[0], both[1]};
 }
 
-Tensor argsort(Arg x, const Sort& options) { return sort(x, options).indices; }
+Tensor argsort(Arg x, const Sort& options) {
+  return composed("argsort", [&] { return sort(x, options).indices; });
+}
 
 }  // namespace tn

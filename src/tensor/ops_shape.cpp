@@ -85,6 +85,13 @@ Tensor expand_dims(Arg x, const Axes& axis) {
   Type type = node_of(t, "expand_dims", x.where)->type;
   Shape target(static_cast<size_t>(type.rank()) + axis.list.size(), Dim(0));
   if (axis.all) fail("expand_dims", "expected axes, got none", x.where);
+  i64 most = static_cast<i64>(target.size());
+  for (i64 a : axis.list)
+    if (a < -most || a >= most)
+      fail("expand_dims",
+           "expected an axis from " + std::to_string(-most) + " to " + std::to_string(most - 1) +
+               " of the result for " + to_string(type) + ", got " + std::to_string(a),
+           x.where);
   std::vector<i64> axes = normal_axes("expand_dims", axis, type.with(target), x.where);
   Shape shape = shape_of(t);
   for (i64 a : axes) shape.insert(shape.begin() + a, Dim(1));
@@ -103,7 +110,7 @@ Tensor permute(Arg x, const std::vector<i64>& axes) {
   if (sorted != identity(type.rank()))
     fail("permute",
          "expected each of the " + std::to_string(type.rank()) + " axes of " + to_string(type) + " once, got " +
-             std::to_string(axes.size()) + " entries",
+             text_of(Shape(axes.begin(), axes.end())),
          x.where);
   return permuted(t, order, x.where);
 }
@@ -148,8 +155,14 @@ Tensor concat(std::initializer_list<Tensor> parts, i64 axis, Location at) {
 Tensor stack(std::span<const Tensor> parts, i64 axis, Location at) {
   if (parts.empty()) fail("stack", "expected at least one tensor, got none", at);
   std::vector<Tensor> rows;
-  for (const Tensor& t : parts) rows.push_back(expand_dims(Arg(t, at), axis));
-  return concat(rows, axis, at);
+  Type first = node_of(parts[0], "stack", at)->type;
+  for (const Tensor& t : parts)
+    if (Type type = node_of(t, "stack", at)->type; shape_of(t) != shape_of(parts[0]))
+      fail("stack", "expected equal shapes, got " + to_string(first) + " and " + to_string(type), at);
+  return composed("stack", [&] {
+    for (const Tensor& t : parts) rows.push_back(expand_dims(Arg(t, at), axis));
+    return concat(rows, axis, at);
+  });
 }
 
 Tensor stack(std::initializer_list<Tensor> parts, i64 axis, Location at) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 
+#include "base/name.h"
 #include "tensor/pending.h"
 
 namespace tn {
@@ -25,15 +26,10 @@ std::vector<Tensor> call_graph(const GraphPtr& g, std::span<const Tensor> inputs
 Tensor tensor_of(const Arg& x);
 Tensor tensor_of(const Arg& x, DType dtype);
 
-template <size_t n>
-struct KnownOp {
-  char text[n];
-  constexpr KnownOp(const char (&from)[n]) { std::copy_n(from, n, text); }
-};
 /// The op of that name, looked up once.
-template <KnownOp name>
+template <Name kName>
 const OpDef& the() {
-  static const OpDef& found = op(name.text);
+  static const OpDef& found = op(kName);
   return found;
 }
 

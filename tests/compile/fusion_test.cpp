@@ -48,8 +48,8 @@ size_t phases_of(const GraphPtr& g) {
   std::vector<Array> want = run(Plan::build(g, without_pass(kInterpreted, "fuse")), inputs);
   size_t phases = 0;
   int threads = ThreadPool::shared().threads();
-  for (const Target& target : {kInterpreted, kCompiled})
-    for (int count : {1, 2}) {
+  for (int count : {1, 2})
+    for (const Target& target : {kInterpreted, kCompiled}) {
       ThreadPool::shared().set_threads(count);
       PlanPtr plan = Plan::build(g, target);
       phases = plan->phase_count();
@@ -173,6 +173,143 @@ TEST(Phases, BatchNormInTraining) {
 TEST(Phases, PooledBatchNormInTraining) {
   GraphPtr g = batch_norm(true);
   EXPECT_LE(phases_of(g), 2u) << labels(g);
+}
+
+// ---------------------------------------------------------------- generated groups
+
+/// x by something of any rank from 1 on; w: f32[512, 32].
+using Step = Value (*)(Value x, Value w);
+struct Named {
+  const char* name;
+  Step step;
+};
+
+Value centred(Value x, const std::vector<i64>& axes) {
+  return sub(x, broadcast_along(sum(x, axes), shape_of(x), axes));
+}
+
+i64 last_axis(Value x) { return x.rank() - 1; }
+
+const Named kKernels[] = {
+    {"none", [](Value x, Value) { return x; }},
+    {"map", [](Value x, Value) { return mul(add(x, 0.5), x); }},
+    {"rows",
+     [](Value x, Value) {
+       std::vector<i64> axes{last_axis(x)};
+       return mul(x, exp(sub(x, broadcast_along(max(x, axes), shape_of(x), axes))));
+     }},
+    {"columns", [](Value x, Value) { return centred(x, {0}); }},
+    {"planes", [](Value x, Value) { return centred(x, {0, last_axis(x)}); }},
+    {"contraction",
+     [](Value x, Value w) {
+       Value b = slice(w, 0, 0, x.shape().back());
+       return relu(dot(x, b, {}, {}, {last_axis(x)}, {0}));
+     }},
+};
+
+const Named kMovements[] = {
+    {"broadcast", [](Value x, Value) { return to_lanes(x, 3); }},
+    {"permute", [](Value x, Value) { return move_axis(x, 0, last_axis(x)); }},
+    {"reshape", [](Value x, Value) { return reshape(x, {floordiv(x.type().size(), 32), 2, 16}); }},
+    {"slice", [](Value x, Value) { return slice(x, last_axis(x), 1, x.shape().back()); }},
+    {"stride", [](Value x, Value) { return slice(x, 0, 1, x.shape()[0], 2); }},
+    {"pad",
+     [](Value x, Value) {
+       Shape low(static_cast<size_t>(x.rank()), 1), high(static_cast<size_t>(x.rank()), 2);
+       return pad(x, low, high, 0.25);
+     }},
+    {"flip", [](Value x, Value) { return flip(x, {0, last_axis(x)}); }},
+    {"concat", [](Value x, Value) { return concat(Values{x, neg(x)}, last_axis(x)); }},
+    {"gather", [](Value x, Value) { return gather(x, iota(*x.builder, {5}, 0, DType::i64), 0); }},
+};
+
+class Groups : public testing::TestWithParam<Named> {};
+
+/// Each movement before and after a kernel of each kind, and between two.
+TEST_P(Groups, FusedHasTheBitsOfUnfused) {
+  for (const Named& before : kKernels)
+    for (const Named& after : kKernels) {
+      SCOPED_TRACE(std::string(before.name) + ", " + GetParam().name + ", " + after.name);
+      Builder b;
+      Value x = input(b, {16, 24, 64}), w = input(b, {512, 32});
+      Value y = after.step(GetParam().step(before.step(x, w), w), w);
+      phases_of(b.build(std::vector{y}));
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Movements, Groups, testing::ValuesIn(kMovements),
+                         [](const auto& instance) { return std::string(instance.param.name); });
+
+/// A random program of maps, reductions, movements and contractions; all its values, the newest last.
+Values random_values(Builder& b, u64 seed) {
+  Random random(seed);
+  auto pick = [&](size_t n) { return static_cast<size_t>(random.next() >> 20) % n; };
+  Value x = input(b, {16, 24, 64}), w = input(b, {512, 32});
+  Values values{x};
+  while (values.size() < 14) {
+    Value v = values[values.size() - 1 - pick(std::min<size_t>(values.size(), 4))];
+    bool large = v.rank() > 3 || v.type().size().value() > 100000 || v.shape().back().value() > 200;
+    // The last, a contraction, has weights for as many elements.
+    bool narrow = v.shape().back().value() <= 512;
+    const Named& kernel = kKernels[1 + pick(std::size(kKernels) - (narrow ? 1 : 2))];
+    const Named& movement = kMovements[1 + pick(std::size(kMovements) - 1)];
+    bool whole = v.type().size().value() % 32 == 0 && v.shape()[0].value() > 5;
+    bool moves = pick(3) == 0 && !large && whole;
+    Value made = (moves ? movement : kernel).step(v, w);
+    for (Value other : values)
+      if (shape_of(other) == shape_of(made) && pick(2) == 0) made = add(made, mul(other, 0.5));
+    values.push_back(made);
+  }
+  return values;
+}
+
+/// The same numbers fused and not, and whatever else is read of the same program.
+TEST(RandomGroups, FusedHasTheBitsOfUnfused) {
+  for (u64 seed = 1; seed <= 25; ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    Builder one, many;
+    GraphPtr last = one.build(std::vector{random_values(one, seed).back()});
+    GraphPtr every = many.build(random_values(many, seed));
+    phases_of(last);
+    std::vector<Array> inputs = inputs_of(*last);
+    Array alone = run(Plan::build(last, kInterpreted), inputs)[0];
+    EXPECT_TRUE(run(Plan::build(every, kInterpreted), inputs).back().same_bits(alone)) << "with reads in between";
+  }
+}
+
+// ---------------------------------------------------------------- symbolic sizes
+
+std::vector<Array> encoder_inputs(i64 batch, i64 length) {
+  Random random(static_cast<u64>(batch * 1000 + length));
+  std::vector<Array> made;
+  for (const Shape& shape : {Shape{batch, length, 32}, Shape{32, 48}, Shape{32}, Shape{32}})
+    made.push_back(random_like(Type::tensor(DType::f32, shape), random));
+  return made;
+}
+
+TEST(SymbolicPlan, FiftyShapesMakeNoPlanAndNoCode) {
+  Dim batch = Dim::symbol("batch"), length = Dim::symbol("length");
+  Builder b;
+  Value x = input(b, {batch, length, Dim(32)}), w = input(b, {32, 48}), scale = input(b, {32}), bias = input(b, {32});
+  Value y = call("layer_norm", {x, scale, bias}, {{"epsilon", 1e-5}});
+  y = call("gelu", {dot(y, w, {}, {}, {2}, {0})});
+  Value scores = dot(y, y, {0}, {0}, {2}, {2});
+  y = dot(call("softmax", {scores}, {{"axis", i64{2}}}), y, {0}, {0}, {2}, {1});
+  GraphPtr g = b.build(std::vector{mean(y, {1})});
+  PlanPtr unfused = Plan::build(g, without_pass(kInterpreted, "fuse"));
+  set_tier(Tier::compiled);
+  execute(g, encoder_inputs(1, 1));
+  RuntimeCounters& counters = runtime_counters();
+  u64 plans = counters.plans_built, kernels = counters.kernels_made;
+  for (i64 k = 0; k < 50; ++k) {
+    std::vector<Array> inputs = encoder_inputs(1 + k % 7, 2 + 3 * k);
+    Array got = execute(g, inputs)[0];
+    bool same = k % 10 != 0 || got.same_bits(run(unfused, inputs)[0]);
+    EXPECT_TRUE(same) << k;
+  }
+  EXPECT_EQ(counters.plans_built, plans);
+  EXPECT_EQ(counters.kernels_made, kernels);
+  set_tier(Tier::automatic);
 }
 
 }  // namespace

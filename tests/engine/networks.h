@@ -1,12 +1,11 @@
 // Small networks that tests of the engine build plans from, and what they need beside.
 #pragma once
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include <filesystem>
 #include <string>
 #include <vector>
 
+#include "folder.h"
 #include "tenon/control.h"
 #include "tenon/engine.h"
 #include "tenon/nn.h"
@@ -57,21 +56,6 @@ inline Network controlled_network() {
 }
 
 inline Tensor pictures(i64 n) { return random::normal(random::key(static_cast<u64>(n)), {n, 1, 6, 6}); }
-
-/// A folder of the test's own, gone when it goes.
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    static int count = 0;
-    path = std::filesystem::temp_directory_path() /
-           ("tenon_engine_" + std::to_string(::getpid()) + "_" + std::to_string(count++));
-    std::filesystem::create_directories(path);
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::string operator/(const char* name) const { return (path / name).string(); }
-};
 
 inline void expect_same(const Tensor& a, const Tensor& b) {
   ASSERT_EQ(to_string(a.type()), to_string(b.type()));

@@ -6,7 +6,6 @@
 #include "backend/cpu/cpu.h"
 #include "backend/ref/ref.h"
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/memory.h"
 #include "engine/plan_state.h"
 #include "networks.h"
@@ -26,7 +25,7 @@ std::string bytes_of(const Plan& plan) {
 
 /// The checksum made good again, so that what is behind it is reached.
 void seal(std::string& bytes) {
-  u64 sum = hash_bytes(bytes.data() + 32, bytes.size() - 32);
+  u64 sum = checksum(std::string_view(bytes).substr(32));
   std::memcpy(bytes.data() + 24, &sum, 8);
 }
 
@@ -155,7 +154,7 @@ TEST(HostilePlan, FrameIsChecked) {
   expect_error([&] { opened("graph(" + bytes); }, "'test': expected a plan file, got something else");
   std::string other = bytes;
   other[8] = 7;
-  expect_error([&] { opened(other); }, "expected format version 2, got 7; build the plan again");
+  expect_error([&] { opened(other); }, "expected format version 3, got 7; build the plan again");
   expect_error([&] { opened(bytes + "x"); }, "truncated or damaged");
   for (size_t size = 0; size < bytes.size(); size += 1 + size / 40)
     EXPECT_THROW(opened(bytes.substr(0, size)), Error) << size;
@@ -255,6 +254,22 @@ TEST(Build, ProfilesAreChecked) {
   expect_error([&] { build(Network()); }, "expected a network, got an empty one");
 }
 
+/// Weights are laid out once, when the plan is built: a run dispatches no phase for it.
+TEST(Build, WeightsArePacked) {
+  Network net = small_network();
+  Plan packed = build(net), unpacked = build(net, {.without = {"pack"}});
+  Tensor x = pictures(3).eval();
+  Context a(packed), b(unpacked);
+  auto phases = [&](Context& c) {
+    u64 before = runtime_counters().phases;
+    c.run({x});
+    return runtime_counters().phases - before;
+  };
+  expect_same(a.run({x})[0], b.run({x})[0]);
+  EXPECT_EQ(phases(a) + 2, phases(b));  // the convolution's and the product's
+  expect_same(Context(opened(bytes_of(packed))).run({x})[0], b.run({x})[0]);
+}
+
 TEST(Build, PassesAreNamedAndSwitched) {
   Network net = small_network();
   auto phases = [](const Plan& p) { return p.state().plan->phase_count(); };
@@ -265,8 +280,7 @@ TEST(Build, PassesAreNamedAndSwitched) {
   expect_same(Context(apart).run({pictures(2)})[0], want);
   expect_same(Context(unfolded).run({pictures(2)})[0], want);
   EXPECT_EQ(phases(opened(bytes_of(apart), true)), phases(apart));  // the file remembers
-  expect_error([&] { build(net, {.without = {"fusing"}}); },
-               "expected a pass that can be switched off (fold, fuse), got 'fusing'");
+  expect_error([&] { build(net, {.without = {"fusing"}}); }, "pack), got 'fusing'");
   expect_error([&] { build(net, {.without = {"expand"}}); }, "got 'expand'");
 }
 

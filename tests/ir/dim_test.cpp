@@ -133,6 +133,12 @@ TEST_F(Dims, ProveWhatKernelsNeed) {
   EXPECT_TRUE(provably_nonnegative(mod(i, m), flat));
   EXPECT_TRUE(provably_nonnegative(m - 1 - mod(i, m), flat));
   EXPECT_FALSE(provably_nonnegative(m - 2 - mod(i, m), flat));
+  // Divisions of one symbol by multiples of a number move together.
+  std::vector<Bound> two{{i, Dim(0), Dim(23)}};
+  EXPECT_TRUE(provably_nonnegative(Dim(5) - floordiv(i, 12) * 3 - mod(i, 3), two));
+  EXPECT_FALSE(provably_nonnegative(Dim(4) - floordiv(i, 12) * 3 - mod(i, 3), two));
+  EXPECT_TRUE(provably_nonnegative(floordiv(i, 5) * 55 + i - floordiv(i, 10) * 115, two));
+  EXPECT_FALSE(provably_nonnegative(floordiv(i, 5) * 55 + i - floordiv(i, 10) * 126, two));
 }
 
 TEST_F(Dims, SubstituteTakeApartAndDivide) {

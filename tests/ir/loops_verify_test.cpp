@@ -114,6 +114,72 @@ TEST(Verify, AcceptsReversedAndFlatParallelStores) {
   expect_finding(k, "keep apart in Z");
 }
 
+TEST(Verify, AcceptsBlocksWithATailAndInterleavedColumns) {
+  // The place within a block depends on the block; what it is less than does not.
+  Kernel blocks = parse_kernel(R"(kernel blocks(; out y: f32[8192] by [1]) scratch 0 {
+  parallel p < 4 {
+    for t < ((min(-2048*p + 8192, 2048) + 63)//(64)) - ((min(-2048*p + 8192, 2048))//(64)) {
+      %2 = f32<1x64> const 1.0
+      store y[64*((min(-2048*p + 8192, 2048))//(64)) + l + 2048*p] where l < min(-2048*p + 8192, 2048) - 64*((min(-2048*p + 8192, 2048))//(64)) = %2
+    }
+  }
+}
+)");
+  EXPECT_EQ(verify(blocks), std::vector<std::string>());
+  const char* columns = R"(kernel columns(; out y: f32[30] by [1]) scratch 0 {
+  parallel p < 2 {
+    for j < 1 {
+      %2 = f32<3x16> const 1.0
+      store y[16*j + l + 5*p + 10*r] where l < -16*j + 5 = %2
+    }
+  }
+}
+)";
+  Kernel k = parse_kernel(columns);
+  EXPECT_EQ(verify(k), std::vector<std::string>());
+  last(k, Kind::store).lane_limit = 6;
+  expect_finding(k, "keep apart in y");
+  k = parse_kernel(columns);
+  first(k, Kind::loop).extent = 3;  // a third column is the first of the next row
+  expect_finding(k, "keep apart in y");
+}
+
+TEST(Verify, KnowsWhichIterationsRunAPart) {
+  // Two works side by side: each has its range of p.
+  const char* parts = R"(kernel parts(; out y: f32[256] by [1], out z: f32[1] by [1]) scratch 0 {
+  parallel p < 6 {
+    for t < max(0, min(1, min(-p + 4, p + 1))) {
+      %2 = f32<1x64> const 1.0
+      store y[l + 64*min(3, p)] = %2
+    }
+    for t2 < max(0, min(1, p - 4)) {
+      %6 = f32 const 1.0
+      store z[0] = %6
+    }
+  }
+}
+)";
+  Kernel k = parse_kernel(parts);
+  EXPECT_EQ(verify(k), std::vector<std::string>());
+  last(k, Kind::loop).extent = 1;
+  expect_finding(k, "keep apart in z");
+  k = parse_kernel(parts);
+  for (Node& n : k.nodes)
+    if (n.kind == Kind::loop && n.loop == LoopKind::serial) {
+      n.extent = 1;
+      break;
+    }
+  expect_finding(k, "keep apart in y");
+  Kernel nothing = parse_kernel(R"(kernel nothing(; in x: f32[0] by [1], out y: f32[0] by [1]) scratch 0 {
+  parallel p < 0 {
+    %1 = f32 load x[0]
+    store y[0] = %1
+  }
+}
+)");
+  EXPECT_EQ(verify(nothing), std::vector<std::string>());
+}
+
 TEST(Verify, FindsParallelLoopsInTheWrongPlace) {
   Kernel k = cumsum();
   for (Node& n : k.nodes)

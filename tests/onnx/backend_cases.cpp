@@ -22,14 +22,14 @@
 #include <set>
 
 #include "base/file.h"
-#include "onnx/convert.h"
 #include "onnx/import.h"
+#include "onnx/tensors.h"
 #include "runtime/execute.h"
 
+namespace tn {
 namespace {
 
 namespace fs = std::filesystem;
-using namespace tn;
 
 constexpr int kSeconds = 60;
 
@@ -185,13 +185,12 @@ std::string class_of(const std::string& reason) {
     line = reason.substr(reason.find('\n') + 3);
     line = line.substr(0, line.find('\n'));
   }
-  if (auto at = line.find("): "); at != line.npos) line = line.substr(at + 3);
+  if (auto at = line.rfind("): "); at != line.npos) line = line.substr(at + 3);
+  if (auto at = line.rfind(" ("); at != line.npos && line.find(".cpp:", at) != line.npos) line.resize(at);  // the place
   return line.substr(0, 160);
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
+int run(int argc, char** argv) {
   std::string data, report, check, only;
   int minimum = 0;
   bool verbose = false;
@@ -261,3 +260,8 @@ int main(int argc, char** argv) {
   std::printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
   return passed >= minimum && failed == 0 && !stale ? 0 : 1;
 }
+
+}  // namespace
+}  // namespace tn
+
+int main(int argc, char** argv) { return tn::run(argc, argv); }

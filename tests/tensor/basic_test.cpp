@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
+#include "runtime/execute.h"
 #include "tenon/tenon.h"
 #include "tensor/pending.h"
 
@@ -26,6 +28,27 @@ TEST(Tensor, DtypesArePromotedWithinAKind) {
   EXPECT_EQ((i + 1).dtype(), DType::i64);
   EXPECT_THROW(x + i, Error);
   EXPECT_THROW(i * 0.5, Error);
+}
+
+TEST(Tensor, IntegersAreDividedByZeroAndByMinusOneWithoutATrap) {
+  auto check_all = [](auto number, DType dtype) {
+    using T = decltype(number);
+    T least = std::numeric_limits<T>::min();
+    Tensor a = tensor(std::vector<T>{7, T(-7), least, least, 0, 7}), b = tensor(std::vector<T>{0, 0, T(-1), 0, 0, 2});
+    ASSERT_EQ(a.dtype(), dtype);
+    std::vector<T> quotient{0, 0, std::is_signed_v<T> ? least : T(0), 0, 0, 3}, rest{0, 0, 0, 0, 0, 1};
+    for (Tier t : {Tier::interpreted, Tier::compiled}) {
+      set_tier(t);
+      EXPECT_EQ(floor_divide(a, b).template to_vector<T>(), quotient);
+      EXPECT_EQ((a % b).template to_vector<T>(), rest);
+    }
+    set_tier(Tier::automatic);
+  };
+  check_all(i64{}, DType::i64);
+  check_all(i32{}, DType::i32);
+  check_all(static_cast<signed char>(0), DType::i8);
+  check_all(u32{}, DType::u32);
+  check_all(u8{}, DType::u8);
 }
 
 TEST(Tensor, ErrorsNameOperandsAxisAndLine) {

@@ -125,6 +125,28 @@ TEST_F(Files, DamagedFilesGiveErrors) {
   damage(path("x.st"), [&] { load_safetensors(path("x.st")); });
 }
 
+/// Two entries of the directory that stand for the same bytes: such archives unpack to any size.
+TEST_F(Files, NpzEntriesThatShareBytes) {
+  save_npz(path("x.npz"), {{"a", zeros({1000})}, {"b", zeros({1000})}});
+  std::string bytes = read_file("test", path("x.npz"));
+  size_t second = bytes.rfind("b.npy");
+  bytes[second] = 'c';
+  ASSERT_EQ(bytes.substr(second + 5 + 4 + 16, 8).size(), 8u);  // after the name: id, size, two sizes, the place
+  for (size_t i = 0; i < 8; ++i) bytes[second + 5 + 4 + 16 + i] = 0;
+  write_file("test", path("x.npz"), bytes);
+  EXPECT_EQ(load_npz(path("x.npz")).size(), 2u);  // once is harmless
+  save_npz(path("y.npz"), {{"a", zeros({1000})}, {"b", zeros({2})}, {"c", zeros({2})}});
+  bytes = read_file("test", path("y.npz"));
+  size_t first = bytes.rfind("a.npy");
+  for (const char* name : {"b.npy", "c.npy"}) {  // the sizes, the checksum and the place of the first
+    size_t other = bytes.rfind(name);
+    bytes.replace(other + 5, 28, bytes.substr(first + 5, 28));
+    bytes.replace(other - 30, 4, bytes.substr(first - 30, 4));
+  }
+  write_file("test", path("y.npz"), bytes);
+  expect_error([&] { load_npz(path("y.npz")); }, "claims more bytes");
+}
+
 TEST_F(Files, SafetensorsThatLie) {
   auto write = [&](const std::string& header, size_t data) {
     u64 n = header.size();

@@ -63,6 +63,28 @@ TEST(Threads, TraceAndJit) {
   for (double v : out) EXPECT_EQ(v, out[0]);
 }
 
+TEST(Threads, DifferentiateMapAndJitSharedNodes) {
+  auto energy = [](const Tensor& w, const Tensor& x) { return sum(sin(w * x) * w); };
+  auto step = jit([](Tensor& w, const Tensor& x) {
+    w = w + x * 0.5;
+    return sum(w);
+  });
+  for (int repetition = 0; repetition < 10; ++repetition) {
+    Tensor x = f64({1, 2, 3}) * 0.5, w = cos(x);  // pending, and everybody's
+    std::vector<std::thread> threads;
+    std::vector<double> out(8);
+    for (size_t k = 0; k < 8; ++k)
+      threads.emplace_back([&, k] {
+        Tensor g = grad(energy)(w, x), mine = w;
+        double total = vmap([&](const Tensor& v) { return sum(v * w); })(broadcast_to(x, {2, 3}))(0).item();
+        for (int i = 0; i < 3; ++i) total += step(mine, k % 2 ? x : g + x - g).item();
+        out[k] = total + g(k % 3).item() - g(k % 3).item();
+      });
+    for (auto& t : threads) t.join();
+    for (double v : out) EXPECT_NEAR(v, out[0], 1e-12);
+  }
+}
+
 TEST(Nodes, NothingIsLeft) {
   i64 before = live_nodes();
   {

@@ -1,0 +1,156 @@
+// Without libFuzzer: every seed as it is, then mutations of seeds for a while, the same at every run as far as time
+// goes. A finding is written to a file before the process ends.
+//
+//   fuzzer TARGET SEEDS [MORE ...] [--seconds N] [--findings FOLDER]
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include "base/file.h"
+#include "targets.h"
+#include "tenon/dtype.h"
+
+namespace tn::fuzz {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr unsigned kSecondsEach = 10;
+constexpr rlim_t kMostMemory = rlim_t{2} << 30;
+constexpr size_t kLongest = size_t{1} << 16;
+
+std::string current, findings = ".";
+
+/// Keeps the input at fault. Only what a signal handler may call.
+void keep(int signal) {
+  static char path[4096];
+  std::snprintf(path, sizeof path, "%s/finding", findings.c_str());
+  if (FILE* f = std::fopen(path, "wb")) {
+    std::fwrite(current.data(), 1, current.size(), f);
+    std::fclose(f);
+  }
+  std::fprintf(stderr, "signal %d; the input is in %s\n", signal, path);
+  _exit(1);
+}
+
+class Mutator {
+ public:
+  Mutator(std::vector<std::string> seeds, const Target& target) : seeds_(std::move(seeds)), target_(target) {}
+
+  std::string next() {
+    std::string s = seeds_[below(seeds_.size())];
+    if (target_.mutated && below(8)) return target_.mutated(s, random_.next());
+    for (size_t n = size_t{1} << below(4); n > 0; --n) change(s);
+    if (s.size() > kLongest) s.resize(kLongest);
+    return s;
+  }
+
+ private:
+  size_t below(size_t n) { return random_.below(n); }
+
+  void change(std::string& s) {
+    size_t at = below(s.size()), n = 1 + below(std::min<size_t>(s.size() - at, 16));
+    switch (s.empty() ? 7 : below(9)) {
+      case 0: s[at] = static_cast<char>(s[at] ^ 1 << below(8)); break;
+      case 1: s[at] = static_cast<char>(random_.next()); break;
+      case 2: s.resize(at); break;
+      case 3: s.erase(at, n); break;
+      case 4: s.insert(below(s.size()), s.substr(at, n)); break;
+      case 5: number(s, at); break;
+      case 6: digits(s, at); break;
+      case 7: splice(s); break;
+      default: s.insert(at, 1 + below(8), static_cast<char>(random_.next()));
+    }
+  }
+
+  /// A number at the edge of its width.
+  void number(std::string& s, size_t at) {
+    constexpr u64 kEdges[] = {0, 1, 0x7F, 0x80, 0x7FFF, 0x7FFFFFFF, 0x80000000, 0x7FFFFFFFFFFFFFFF, ~u64{0}};
+    u64 v = kEdges[below(std::size(kEdges))];
+    size_t width = size_t{1} << below(4);
+    std::memcpy(&s[at], &v, std::min(width, s.size() - at));
+  }
+
+  /// The number written at or after `at` becomes another.
+  void digits(std::string& s, size_t at) {
+    constexpr const char* kEdges[] = {"0", "-1", "1", "2147483648", "9223372036854775807", "99999999999999999999"};
+    size_t from = s.find_first_of("0123456789", at);
+    if (from == s.npos) return;
+    size_t to = std::min(s.find_first_not_of("0123456789", from), s.size());
+    s.replace(from, to - from, kEdges[below(std::size(kEdges))]);
+  }
+
+  /// The head of this, the tail of another seed.
+  void splice(std::string& s) {
+    const std::string& other = seeds_[below(seeds_.size())];
+    s = s.substr(0, below(s.size() + 1)) + other.substr(below(other.size()));
+  }
+
+  std::vector<std::string> seeds_;
+  const Target& target_;
+  Random random_{1};
+};
+
+void run(const Target& target, const std::vector<std::string>& places, double seconds) {
+  std::vector<std::string> seeds;
+  std::vector<fs::path> files;
+  for (const std::string& place : places)
+    for (const auto& entry : fs::recursive_directory_iterator(place))
+      if (entry.is_regular_file() && !entry.path().filename().string().ends_with(".pb")) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  size_t refused = 0;
+  for (const fs::path& path : files) {
+    seeds.push_back(current = read_file("fuzz", path.string()));
+    alarm(kSecondsEach);
+    bool good = attempt(target, current), want = !path.filename().string().starts_with("bad");
+    refused += want && !good && path.string().starts_with(places[0]) &&
+               std::printf("%s: refused; write the seeds again\n", path.c_str()) > 0;
+  }
+  if (refused || seeds.empty()) std::exit(1);
+  Mutator mutator(seeds, target);
+  size_t runs = 0, accepted = 0;
+  using Clock = std::chrono::steady_clock;
+  for (auto start = Clock::now(); std::chrono::duration<double>(Clock::now() - start).count() < seconds; ++runs) {
+    current = mutator.next();
+    alarm(kSecondsEach);
+    accepted += attempt(target, current);
+  }
+  std::printf("%zu seeds, %zu mutations, %zu of them accepted\n", seeds.size(), runs, accepted);
+}
+
+/// What the arguments ask for; false when they make no sense.
+bool run(int argc, char** argv) {
+  const Target* target = argc > 2 ? find_target(argv[1]) : nullptr;
+  double seconds = 10;
+  std::vector<std::string> places;
+  for (int i = 2; i < argc; ++i) {
+    if (!std::strcmp(argv[i], "--seconds") && i + 1 < argc)
+      seconds = std::atof(argv[++i]);
+    else if (!std::strcmp(argv[i], "--findings") && i + 1 < argc)
+      findings = argv[++i];
+    else
+      places.emplace_back(argv[i]);
+  }
+  if (!target || places.empty()) return false;
+  for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM}) std::signal(s, keep);
+  rlimit limit{kMostMemory, kMostMemory};
+  setrlimit(RLIMIT_AS, &limit);  // what asks for more gets bad_alloc, which no reader catches
+  run(*target, places, seconds);
+  return true;
+}
+
+}  // namespace
+}  // namespace tn::fuzz
+
+int main(int argc, char** argv) {
+  if (tn::fuzz::run(argc, argv)) return 0;
+  std::fprintf(stderr, "usage: fuzzer TARGET SEEDS [MORE ...] [--seconds N] [--findings FOLDER]\n");
+  return 1;
+}

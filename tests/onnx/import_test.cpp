@@ -1,0 +1,233 @@
+// Importing: what is wrong is all said at once, and hostile models get an error, never more.
+#include "onnx/import.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/file.h"
+#include "models.h"
+#include "onnx/export.h"
+#include "onnx/tensors.h"
+#include "runtime/execute.h"
+
+namespace tn::onnx {
+namespace {
+
+using samples::body;
+using samples::control;
+using samples::info;
+using samples::integer;
+using samples::ints;
+using samples::model;
+using samples::node;
+using samples::shapes;
+
+std::string error_of(const ModelDef& m, const ImportOptions& options = {}) {
+  try {
+    import_model(m, options);
+  } catch (const Error& e) { return e.what(); }
+  return "";
+}
+
+void expect_error(const ModelDef& m, std::initializer_list<std::string_view> parts, const ImportOptions& options = {}) {
+  std::string text = error_of(m, options);
+  for (std::string_view part : parts) EXPECT_NE(text.find(part), text.npos) << "'" << part << "' is not in: " << text;
+}
+
+TEST(Import, NamesEveryProblemAtOnce) {
+  NodeDef named = node("Softmax", {"a"}, {"b"}, {integer("axis", 7)});
+  named.name = "classes";
+  ModelDef m = model({node("Relu", {"x"}, {"a"}), named, node("NoSuchOp", {"a"}, {"c"}),
+                      node("Reshape", {"a", "shape"}, {"d"}), node("Add", {"b", "x"}, {"y"})},
+                     {ints("shape", {1}, {4})});
+  expect_error(m,
+               {"3 problems in model 'sample'", "node 1 'classes' (Softmax of opset 20)", "expected an axis in [-2, 2)",
+                "got 7", "node 2 (NoSuchOp of opset 20)", "give a plugin", "node 3 (Reshape of opset 20)"});
+}
+
+TEST(Import, OpsetsFromTheFirstToTheNewest) {
+  for (i64 opset = 7; opset <= 27; ++opset) {
+    ModelDef m = model({node("Add", {"x", "x"}, {"z"}), node("Relu", {"z"}, {"y"})});
+    m.opsets[0].version = opset;
+    EXPECT_EQ(error_of(m), "") << opset;
+  }
+  for (i64 opset : {i64{-1}, i64{0}, i64{28}, i64{1} << 40}) {
+    ModelDef m = model({node("Relu", {"x"}, {"y"})});
+    m.opsets[0].version = opset;
+    expect_error(m, {"expected an opset from 1 to 27, got " + std::to_string(opset), "version_converter"});
+  }
+}
+
+TEST(Import, SamplesRun) {
+  Array x = Array::empty(DType::f32, {2, 3});
+  for (i64 i = 0; i < 6; ++i) x.set(i, static_cast<double>(i));
+  std::vector<Array> y = execute(import_model(control()).graph, std::vector<Array>{x});
+  EXPECT_EQ(y[0].get(5), 40);  // 2 (5 + 3 * 5)
+  EXPECT_EQ(import_model(shapes()).graph->output_types()[0].dim(0), Dim(3));
+}
+
+// ---------------------------------------------------------------- hostile
+
+TEST(HostileModels, Cycles) {
+  expect_error(model({node("Add", {"x", "b"}, {"a"}), node("Relu", {"a"}, {"b"}), node("Neg", {"b"}, {"y"})}),
+               {"node 0 (Add of opset 20)", "input 'b'", "cyclic or not sorted"});
+  expect_error(model({node("Relu", {"y"}, {"y"})}), {"cyclic or not sorted"});
+}
+
+TEST(HostileModels, NamesTwice) {
+  expect_error(model({node("Relu", {"x"}, {"y"}), node("Neg", {"x"}, {"y"})}), {"node 1", "'y' twice"});
+  ModelDef two_inputs = model({node("Relu", {"x"}, {"y"})});
+  two_inputs.graph.inputs.push_back(two_inputs.graph.inputs[0]);
+  expect_error(two_inputs, {"input 'x': expected each name once"});
+  expect_error(model({node("Relu", {"x"}, {"y"})}, {ints("w", {1}, {1}), ints("w", {1}, {2})}),
+               {"initializer 'w': expected each name once"});
+}
+
+/// Field 2 holds bytes, after the wire format of protobuf.
+std::string field(int number, const std::string& bytes) {
+  std::string s(1, static_cast<char>(number << 3 | 2));
+  for (size_t n = bytes.size();; n >>= 7) {
+    s += static_cast<char>((n & 127) | (n > 127 ? 128 : 0));
+    if (n <= 127) return s + bytes;
+  }
+}
+
+TEST(HostileModels, SubgraphsNestedTenThousandDeep) {
+  std::string graph;
+  for (int i = 0; i < 10000; ++i) graph = field(1, field(4, "If") + field(5, field(6, graph)));  // node, attribute, g
+  std::string bytes = "\x08\x09" + field(7, graph);
+  try {
+    decode_model(bytes);
+    FAIL() << "no error";
+  } catch (const Error& e) { EXPECT_NE(std::string(e.what()).find("nested too deep"), std::string::npos) << e.what(); }
+}
+
+TEST(HostileModels, FunctionsThatCallThemselvesOrDouble) {
+  ModelDef m = model({node("f0", {"x"}, {"y"})});
+  m.graph.nodes[0].domain = "local";
+  auto function = [](const std::string& name, const std::string& calls) {
+    FunctionDef f{name, "local", "", {"a"}, {"b"}, {}, {}, {}, {{"", 20}}};
+    for (const char* out : {"c", "b"}) f.nodes.push_back(node(calls, {"a"}, {out}));
+    for (NodeDef& n : f.nodes) n.domain = calls == "Relu" ? "" : "local";
+    return f;
+  };
+  m.functions = {function("f0", "f0")};
+  expect_error(m, {"expected", "functions"});
+  m.functions.clear();
+  for (int i = 0; i < 60; ++i) m.functions.push_back(function("f" + std::to_string(i), "f" + std::to_string(i + 1)));
+  m.functions.push_back(function("f60", "Relu"));
+  expect_error(m, {"1048576 nodes"});
+}
+
+TEST(HostileModels, SizesThatLie) {
+  auto filled = [](std::vector<i64> shape) {
+    return model({node("ConstantOfShape", {"s"}, {"big"}), node("Reshape", {"x", "big"}, {"y"})},
+                 {ints("s", {static_cast<i64>(shape.size())}, shape)});
+  };
+  EXPECT_NE(error_of(filled({i64{1} << 40})), "");
+  EXPECT_NE(error_of(filled({i64{1} << 40, i64{1} << 40})), "");
+  EXPECT_NE(error_of(filled({-1})), "");
+  EXPECT_NE(error_of(model({node("Reshape", {"x", "s"}, {"y"})}, {ints("s", {i64{1} << 40}, {1})})), "");
+  EXPECT_NE(error_of(model({node("Reshape", {"x", "s"}, {"y"})}, {ints("s", {-1}, {1})})), "");
+  // A loop of 2^62 iterations whose result is a shape is not run at import.
+  GraphDef loop;
+  loop.name = "loop";
+  loop.inputs = {info("i", Element::int64, {}), info("go", Element::boolean, {}), info("v", Element::int64, {1})};
+  loop.nodes = {node("Identity", {"go"}, {"on"}), node("Add", {"v", "v"}, {"w"})};
+  loop.outputs = {info("on", Element::boolean, {}), info("w", Element::int64, {1})};
+  expect_error(model({node("Loop", {"n", "", "s"}, {"t"}, {body("body", loop)}), node("Reshape", {"x", "t"}, {"y"})},
+                     {ints("n", {}, {i64{1} << 62}), ints("s", {1}, {0})}),
+               {"node 1 (Reshape of opset 20)", "depends on data"});
+}
+
+/// (a + 1)^(2^40) written out would fill any memory.
+TEST(HostileModels, SizesThatGrow) {
+  std::vector<NodeDef> nodes{node("Shape", {"x"}, {"s0"})};
+  for (int i = 0; i < 40; ++i) {
+    std::string at = std::to_string(i), next = std::to_string(i + 1);
+    nodes.push_back(node("Add", {"s" + at, "one"}, {"t" + at}));
+    nodes.push_back(node("Mul", {"t" + at, "t" + at}, {"s" + next}));
+  }
+  nodes.push_back(node("Reshape", {"x", "s40"}, {"y"}));
+  ModelDef m = model(nodes, {ints("one", {1}, {1})});
+  for (auto& e : m.graph.inputs[0].type.shape) e = {TypeInfo::Extent::Kind::name, 0, "n"};
+  EXPECT_NE(error_of(m), "");
+}
+
+TEST(HostileModels, CutOrChangedAnywhere) {
+  for (const ModelDef& m : {shapes(), control()}) {
+    std::string good = encode_model(m);
+    auto attempt = [](const std::string& bytes) {
+      try {
+        import_model(decode_model(bytes));
+      } catch (const Error& e) { EXPECT_STRNE(e.what(), ""); }
+    };
+    for (size_t n = 0; n < good.size(); ++n) attempt(good.substr(0, n));
+    for (size_t i = 0; i < good.size(); ++i)
+      for (int change : {0x01, 0x80, 0xFF}) {
+        std::string bytes = good;
+        bytes[i] = static_cast<char>(bytes[i] ^ change);
+        attempt(bytes);
+      }
+  }
+}
+
+// ---------------------------------------------------------------- data in other files
+
+class ExternalData : public testing::Test {
+ public:
+  ExternalData() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "tenon-onnx-XXXXXX").string();
+    top = mkdtemp(pattern.data());
+    std::filesystem::create_directories(top / "model" / "data");
+    options.folder = (top / "model").string();
+    i64 values[] = {3, -1};
+    std::string bytes(reinterpret_cast<const char*>(values), sizeof values);
+    for (const char* place : {"far.bin", "model/data/near.bin"}) write_file("test", (top / place).string(), bytes);
+  }
+  ~ExternalData() override { std::filesystem::remove_all(top); }
+  static ModelDef reshaped(const Entries& external, i64 count = 2) {
+    ModelDef m = model({node("Reshape", {"x", "s"}, {"y"})}, {ints("s", {count}, {})});
+    m.graph.initializers[0].external = external;
+    return m;
+  }
+  std::filesystem::path top;
+  ImportOptions options;
+};
+
+TEST_F(ExternalData, IsReadBelowTheModelsFolder) {
+  auto first = [&](const Entries& external, i64 count) {
+    return import_model(reshaped(external, count), options).graph->output_types()[0].dim(0);
+  };
+  EXPECT_EQ(first({{"location", "data/near.bin"}}, 2), Dim(3));
+  EXPECT_EQ(first({{"location", "data/near.bin"}, {"offset", "8"}, {"length", "8"}}, 1), Dim(6));
+}
+
+TEST_F(ExternalData, NeverOutside) {
+  std::filesystem::create_symlink(top / "far.bin", top / "model" / "link.bin");
+  std::filesystem::create_directory_symlink(top, top / "model" / "up");
+  for (const std::string& place : {std::string("../far.bin"), std::string("data/../../far.bin"),
+                                   (top / "far.bin").string(), std::string("link.bin"), std::string("up/far.bin"),
+                                   std::string("data"), std::string(""), std::string("none.bin")})
+    expect_error(reshaped({{"location", place}}), {"tensor 's'", "expected", "got"}, options);
+  expect_error(reshaped({{"location", "data/near.bin"}}), {"give the folder"});  // bytes without a file
+}
+
+TEST_F(ExternalData, ClaimsNoMoreThanTheFileHolds) {
+  auto refused = [&](const std::string& offset, const std::string& length) {
+    expect_error(reshaped({{"location", "data/near.bin"}, {"offset", offset}, {"length", length}}), {"tensor 's'"},
+                 options);
+  };
+  refused("0", "17");
+  refused("17", "0");
+  refused("8", "18446744073709551615");
+  refused("18446744073709551615", "2");
+  refused("-1", "8");
+  refused("0x8", "8");
+  refused("0", "8");  // fewer than the shape needs
+}
+
+}  // namespace
+}  // namespace tn::onnx
