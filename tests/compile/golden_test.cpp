@@ -12,6 +12,7 @@ struct Golden {
   std::string name;
   GraphPtr graph;
   size_t most_instructions;  // of either instruction set
+  size_t most_spills = 0;    // the exponentials of attention are wider than what AVX2 has registers for
 };
 
 Golden matmul(i64 m, i64 n, i64 k, bool turned) {
@@ -41,7 +42,7 @@ Golden conv(i64 channels, i64 features, i64 size, int which) {
 Golden attention() {
   Builder b;
   Value q = input(b, {12, 1024, 64}), k = input(b, {12, 1024, 64}), v = input(b, {12, 1024, 64});
-  return {"attention", b.build(std::vector{b.emit1(op("attention"), {q, k, v}, {})}), 1500};
+  return {"attention", b.build(std::vector{b.emit1(op("attention"), {q, k, v}, {})}), 1500, 32};
 }
 
 std::vector<Golden> all() {
@@ -79,6 +80,7 @@ Counts count(const std::string& assembly) {
     fma += line.find("vfmadd") != std::string::npos;
     bool vector = line.find("%zmm") != std::string::npos || line.find("%ymm") != std::string::npos;
     stack += vector && line.find("(%rsp") != std::string::npos;
+    if (line.starts_with("\tj")) end_block();
   }
   end_block();
   return all;
@@ -97,7 +99,7 @@ TEST(Golden, ProductsHaveNoCallsAndNoSpills) {
         all.spills += c.spills, all.product_blocks += c.product_blocks;
       }
       EXPECT_EQ(all.calls, 0u);
-      EXPECT_EQ(all.spills, 0u);
+      EXPECT_LE(all.spills, isa == cpu::Isa::avx2 ? g.most_spills : 0);
       EXPECT_GE(all.product_blocks, 1u);
       EXPECT_LE(all.instructions, g.most_instructions);
     }
