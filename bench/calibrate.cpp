@@ -18,7 +18,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr int kChains = 12;
-constexpr long kSteps = 20'000'000;
+constexpr long kSteps = 5'000'000;
 constexpr size_t kBytes = size_t{256} << 20;
 
 volatile float sink;
@@ -27,6 +27,7 @@ __attribute__((target("avx512f"))) void fma_512() {
   __m512 x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(1e-3f), sums[kChains];
   for (int i = 0; i < kChains; ++i) sums[i] = _mm512_set1_ps(static_cast<float>(i));
   for (long n = 0; n < kSteps; ++n)
+#pragma GCC unroll 12
     for (int i = 0; i < kChains; ++i) sums[i] = _mm512_fmadd_ps(sums[i], x, y);
   for (int i = 1; i < kChains; ++i) sums[0] = _mm512_add_ps(sums[0], sums[i]);
   float first[16];
@@ -38,6 +39,7 @@ __attribute__((target("avx2,fma"))) void fma_256() {
   __m256 x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(1e-3f), sums[kChains];
   for (int i = 0; i < kChains; ++i) sums[i] = _mm256_set1_ps(static_cast<float>(i));
   for (long n = 0; n < kSteps; ++n)
+#pragma GCC unroll 12
     for (int i = 0; i < kChains; ++i) sums[i] = _mm256_fmadd_ps(sums[i], x, y);
   for (int i = 1; i < kChains; ++i) sums[0] = _mm256_add_ps(sums[0], sums[i]);
   float first[8];
@@ -48,6 +50,7 @@ __attribute__((target("avx2,fma"))) void fma_256() {
 __attribute__((target("avx2"))) void read_all(const char* data, size_t bytes) {
   __m256i sums[4] = {};
   for (size_t at = 0; at < bytes; at += 128)
+#pragma GCC unroll 4
     for (size_t i = 0; i < 4; ++i)
       sums[i] = _mm256_xor_si256(sums[i], _mm256_load_si256(reinterpret_cast<const __m256i*>(data + at + 32 * i)));
   sink = static_cast<float>(_mm256_extract_epi32(

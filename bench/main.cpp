@@ -1,4 +1,5 @@
 // `tenon_bench ROW --threads N [--inputs DIR --outputs DIR]`: our side of the benchmark, as bench/run.py drives it.
+// `tenon_bench rows` lists the rows.
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -97,7 +98,18 @@ void serve(const Row& row, const Options& options) {
   std::cout << R"({"peak_bytes": )" << used.ru_maxrss * 1024 << "}" << std::endl;
 }
 
+void print_rows() {
+  for (const auto& list : {function_rows(), model_rows()})
+    for (const Row& row : list) std::cout << row.name << "\n";
+  for (const auto& list : {eager_figures(), compile_figures()})
+    for (const Figure& figure : list) std::cout << figure.name << "\n";
+}
+
 int run(const Options& options) {
+  if (options.row == "rows") {
+    print_rows();
+    return 0;
+  }
   setenv("TENON_THREADS", options.threads.c_str(), 1);
   for (const auto& list : {function_rows(), model_rows()})
     for (const Row& row : list)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Measures us and the peers, row by row, in one run.
 
-usage: ./dev bench [--json FILE] [--threads 1,2] [--seconds S] [--rounds N] [--peers-only] [ROW ...]
+usage: ./dev bench [--json FILE [--update]] [--machine FILE] [--threads 1,2] [--seconds S] [--rounds N]
+                   [--peers NAME,...] [ROW ...]
        ./dev bench --profile [--threads N] ROW ...
        ./dev bench kernels [NAME]
 
@@ -27,6 +28,7 @@ The limit of a row is the larger of its arithmetic at the peak and its bytes at 
 in the same run.
 """
 import argparse
+import importlib.metadata
 import json
 import os
 import select
@@ -232,6 +234,37 @@ def calibrate(threads):
     return json.loads(done.stdout)
 
 
+def described_machine():
+    """What figures depend on: the processor and the versions of the peers."""
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        names = [line.split(":", 1)[1].strip() for line in f if line.startswith("model name")]
+    versions = {"python": ".".join(str(n) for n in sys.version_info[:3])}
+    for package in ("numpy", "torch", "onnxruntime", "openvino", "jax"):
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {"cpu": names[0] if names else "unknown", "cores": len(os.sched_getaffinity(0)), "versions": versions}
+
+
+def write_json(path, value):
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(value, f, indent=1)
+        f.write("\n")
+
+
+def updated(path, entries):
+    """The list in the file with these entries in place of those of the same row and threads."""
+    new = {(e["row"], e["threads"]): e for e in entries}
+    old = []
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as f:
+            old = json.load(f)
+    kept = {(e["row"], e["threads"]): e for e in old} | new
+    order = list(table.ROWS)
+    return sorted(kept.values(), key=lambda e: (e["threads"], order.index(e["row"])))
+
+
 def measure(row, threads, machine, options):
     """One entry of the list, and what went wrong."""
     entry = {"row": row["name"], "threads": threads, "unit": row["unit"], "ours": None, "peers": {}, "limit": None,
@@ -276,6 +309,8 @@ def line(entry, figure):
 def parse():
     parser = argparse.ArgumentParser(description="rows: " + " ".join(table.ROWS))
     parser.add_argument("--json", metavar="FILE")
+    parser.add_argument("--update", action="store_true", help="keep what FILE has of other rows")
+    parser.add_argument("--machine", metavar="FILE", help="where to write what figures depend on")
     parser.add_argument("--threads", default="1,2", help="counts to measure (default 1,2)")
     parser.add_argument("--seconds", type=float, default=2.0, help="for each contestant of a row, over all rounds")
     parser.add_argument("--rounds", type=int, default=5)
@@ -320,9 +355,9 @@ def main():
                 print(f"  {problem}", file=sys.stderr, flush=True)
             wrong += bool(problems)
     if options.json:
-        with open(options.json, "w", encoding="utf-8") as f:
-            json.dump(entries, f, indent=1)
-            f.write("\n")
+        write_json(options.json, updated(options.json, entries) if options.update else entries)
+    if options.machine:
+        write_json(options.machine, described_machine())
     return 1 if wrong else 0
 
 

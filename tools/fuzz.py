@@ -7,6 +7,7 @@ Findings are written to BUILD/findings/TARGET; each finding that is mended becom
 """
 import argparse
 import concurrent.futures
+import glob
 import os
 import re
 import subprocess
@@ -14,8 +15,6 @@ import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SEEDS = os.path.join(ROOT, "tests/fuzz/seeds")
-# Models of every operator; refused ones are welcome too.
-MORE = {"onnx_model": [os.path.join(ROOT, "build/proto/onnx/backend/test/data/node")]}
 LIMITS = ["-rss_limit_mb=2048", "-malloc_limit_mb=1024", "-timeout=10", "-max_len=65536"]
 
 
@@ -24,16 +23,24 @@ def uses_libfuzzer(build):
         return re.search(r"^TENON_FUZZ:\w+=(ON|TRUE|1)$", f.read(), re.MULTILINE) is not None
 
 
+def more_seeds(target):
+    """Models of every operator, for the importer: each fifth of the backend cases; refused ones are welcome too."""
+    if target != "onnx_model":
+        return []
+    return sorted(glob.glob(os.path.join(ROOT, "build/proto/onnx/backend/test/data/node/*/model.onnx")))[::5]
+
+
 def command(build, target, seconds):
     seeds, findings = os.path.join(SEEDS, target), os.path.join(build, "findings", target)
     os.makedirs(findings, exist_ok=True)
     fuzzer = [os.path.join(build, "bin/fuzzer"), target]
     if not uses_libfuzzer(build):
-        return fuzzer + [seeds, *MORE.get(target, []), "--seconds", str(seconds), "--findings", findings]
+        return fuzzer + [seeds, *more_seeds(target), "--seconds", str(seconds), "--findings", findings]
     corpus = os.path.join(build, "corpus", target)
     os.makedirs(corpus, exist_ok=True)
+    more = [f"-seed_inputs={','.join(more_seeds(target))}"] if more_seeds(target) else []
     return fuzzer + LIMITS + [f"-max_total_time={seconds}", f"-artifact_prefix={findings}/", "-print_final_stats=1",
-                              corpus, seeds, *MORE.get(target, [])]
+                              *more, corpus, seeds]
 
 
 def run(build, target, seconds):

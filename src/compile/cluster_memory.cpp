@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "compile/clusters.h"
+#include "compile/explain.h"
 
 namespace tn {
 
@@ -142,6 +143,9 @@ void Clusters::recompute_cheap() {
     std::vector<u32> small;
     if (!is_cheap(v, small)) continue;
     in_memory_[v] = false;
+    if (explaining())
+      explain("fuse", "%" + std::to_string(v) + ", the " + std::string(g_.nodes()[n].op->name) + " " +
+                          to_string(g_.type(v)) + ", is computed again where it is read");
     for (u32 s : small)
       if (index_.producer[s] != GraphIndex::kInput) in_memory_[s] = true;
   }

@@ -71,6 +71,7 @@ class Clusters {
   void join_clusters();
   void absorb_prologues();
   void join_columns();
+  bool waits_for_columns(const Cluster& reader, int maker) const;
   bool share_rows(const Cluster& c, const Cluster& columns) const;
   void join_siblings();
   void join_alike();

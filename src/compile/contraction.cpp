@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <numeric>
 
 #include "compile/tiles.h"
 
@@ -225,7 +226,19 @@ class TiledContraction {
     if (stride_of_b(std::nullopt) != Dim(1)) return false;
     Dim rows = roles_.rows.extent;
     int most = target_.vector_bits == 512 ? 256 : tile_.rows;
+    if (crowds_cache()) return false;
     return rows.is_constant() && rows.value() <= most && provably_divisible(roles_.lanes.extent, tile_.lanes);
+  }
+
+  /// Whether rows of b lie so far apart that those of a panel fall into few sets of the second cache and drive each
+  /// other out of it before the next tile reads them.
+  bool crowds_cache() const {
+    constexpr i64 kLine = 64, kSets = 2048, kWays = 8;
+    Dim depth = product(view_.red_extents);
+    auto stride = view_.red.empty() ? std::nullopt : stride_of_b(view_.red.size() - 1);
+    if (!stride || !stride->is_constant() || !depth.is_constant()) return false;
+    i64 lines = stride->value() * bytes(view_.dtype) / kLine;
+    return lines > 0 && depth.value() > kWays * (kSets / std::gcd(lines, kSets));
   }
 
   // -------------------------------------------------------------- packing

@@ -1,9 +1,11 @@
 // Clusters become steps: each is lowered, those that cannot be lowered as they are are taken apart, and the steps are
 // put in an order in which every value is made before it is read.
 #include <algorithm>
+#include <map>
 #include <queue>
 
 #include "compile/clusters.h"
+#include "compile/explain.h"
 #include "compile/pipeline.h"
 
 namespace tn {
@@ -26,6 +28,7 @@ class Fuser {
         clusters_.need(r.value);
         continue;
       }
+      for (auto& [c, made] : made_) planned_.push_back(std::move(made.planned));
       return ordered();
     }
     return std::nullopt;
@@ -40,12 +43,21 @@ class Fuser {
     bool ordered = false;  // effects keep their order
   };
 
-  /// False when the group of a cluster has to change first, which is done.
+  struct Made {
+    Group group;
+    Planned planned;
+  };
+
+  /// False when the group of a cluster has to change first, which is done; those made already stay.
   bool lower_clusters() {
     for (size_t c = 0; c < clusters_.all().size(); ++c) {
       const auto& nodes = clusters_.all()[c].nodes;
-      if (nodes.empty()) continue;
-      Group group = clusters_.group(static_cast<int>(c));
+      Group group;
+      if (!nodes.empty()) group = clusters_.group(static_cast<int>(c));
+      if (auto made = made_.find(c); made != made_.end()) {
+        if (made->second.group == group) continue;
+        made_.erase(made);
+      }
       if (group.outputs.empty()) continue;
       Planned p;
       p.place = *std::max_element(nodes.begin(), nodes.end());
@@ -54,6 +66,7 @@ class Fuser {
         p.step.lowered.label = label(group, nodes);
       } catch (const Refusal& r) {
         u32 producer = index_.producer[r.value];
+        if (explaining()) explain("fuse", name_of(r.value) + " has to lie in memory for " + label(group, nodes));
         if (clusters_.of(producer) == static_cast<int>(c))
           clusters_.take_apart(static_cast<int>(c));
         else
@@ -62,9 +75,15 @@ class Fuser {
       }
       for (const auto& a : p.step.lowered.arguments)
         if (!a.temp) (a.written ? p.writes : p.reads).push_back(a.value);
-      planned_.push_back(std::move(p));
+      made_.emplace(c, Made{std::move(group), std::move(p)});
     }
     return true;
+  }
+
+  std::string name_of(u32 value) const {
+    u32 producer = index_.producer[value];
+    std::string maker = producer == GraphIndex::kInput ? "input" : std::string(g_.nodes()[producer].op->name);
+    return "%" + std::to_string(value) + ", the " + maker + " " + to_string(g_.type(value)) + ",";
   }
 
   /// "rows: max sub exp sum div -> f32[8, 10]"
@@ -153,13 +172,16 @@ class Fuser {
   GraphIndex index_;
   Clusters clusters_;
   std::vector<Planned> planned_;
+  std::map<size_t, Made> made_;  // by cluster
 };
 
 }  // namespace
 
 std::vector<Step> fuse(const Graph& g, const Target& target, bool fusing) {
-  if (fusing)
+  if (fusing) {
     if (auto steps = Fuser(g, target, true).run()) return std::move(*steps);
+    if (explaining()) explain("fuse", "steps wait for each other in a circle, so nothing is fused");
+  }
   auto steps = Fuser(g, target, false).run();
   if (!steps) internal("the steps of a graph depend on each other in a circle");
   return std::move(*steps);

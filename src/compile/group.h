@@ -25,6 +25,7 @@ struct Group {
   std::vector<bool> computed;  // by node of the graph
   std::vector<u32> outputs;    // values stored
   u32 anchor = 0;              // the node a contraction, prefix or argmax is about; a reduction of rows and columns
+  bool operator==(const Group&) const = default;
 };
 
 struct Lowered {

@@ -90,6 +90,21 @@ bool Clusters::share_rows(const Cluster& c, const Cluster& columns) const {
                      [&](u32 v) { return std::find(theirs.begin(), theirs.end(), v) != theirs.end(); });
 }
 
+/// Whether nodes of the cluster read what is there only when all rows of another are done.
+bool Clusters::waits_for_columns(const Cluster& reader, int maker) const {
+  const Cluster& c = at(maker);
+  bool columns = c.kind == Group::Kind::columns;
+  auto below = [&](u32 v) {
+    auto shape = g_.type(v).shape();
+    return columns ? !same(shape, g_.type(g_.operands(g_.nodes()[c.anchor])[0]).shape())
+                   : same(shape, std::span(c.domain).last(c.row_axes.trail));
+  };
+  for (u32 n : reader.nodes)
+    for (const Read& r : reads(n))
+      if (cluster_of_[index_.producer[r.value]] == maker && below(r.value)) return true;
+  return false;
+}
+
 /// Sums down the columns of what another kernel walks row by row are taken there, on the way.
 void Clusters::join_columns() {
   constexpr i64 kFewestRows = 2 * kColumnChunk;  // a chunk for each of two threads
@@ -103,7 +118,8 @@ void Clusters::join_columns() {
     if (axes.front() != 0 || (few && !(size.is_constant() && size.value() <= kMostAlone))) continue;
     for (Group::Kind kind : {Group::Kind::rows, Group::Kind::map})
       for (int other = static_cast<int>(clusters_.size()); other-- > 0 && !at(c).nodes.empty();) {
-        if (other == c || at(other).kind != kind || !share_rows(at(other), at(c)) || !merge(other, c)) continue;
+        if (other == c || at(other).kind != kind || !share_rows(at(other), at(c))) continue;
+        if (waits_for_columns(at(other), c) || !merge(other, c)) continue;
         at(other).kind = Group::Kind::rows;
         at(other).domain.assign(shape.begin(), shape.end());
         at(other).row_axes = {0, shape.size() - axes.size()};
@@ -128,6 +144,7 @@ void Clusters::join_siblings() {
         bool rows = a.kind == Group::Kind::rows && b.kind == Group::Kind::rows && a.row_axes == b.row_axes;
         if ((!maps && !rows) || a.nodes.size() + b.nodes.size() > kMostTogether) continue;
         if (jumps(a) != jumps(b)) continue;
+        if (rows && (waits_for_columns(a, readers[k]) || waits_for_columns(b, readers[i]))) continue;
         merge(readers[i], readers[k]);
       }
   }

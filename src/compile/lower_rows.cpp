@@ -80,12 +80,17 @@ class RowsLowering {
         levels_ = std::max(levels_, ++mine);
       }
       for (u32 i = 0; i < node.result_count; ++i) level[node.first_result + i] = mine;
+      for (u32 v : g_.operands(node))
+        if (of_columns[v]) of_columns[node.first_result] = true;
       if (!node.op->lower.as<Movement>()) continue;
       for (u32 v : g_.operands(node))
-        if (is_kept_shaped(v)) moved_.push_back({v, level[v]});
+        if (is_kept_shaped(v) && !of_columns[v]) moved_.push_back({v, level[v]});
     }
     for (u32 v : group_.outputs) {
-      if (of_columns[v]) continue;
+      if (of_columns[v]) {
+        column_outputs_.push_back(v);
+        continue;
+      }
       bool full = g_.type(v).size() != outer_ || is_element_shaped(v);
       (full ? full_outputs_ : outer_outputs_).push_back(v);
     }
@@ -350,22 +355,28 @@ class RowsLowering {
     w_.builder().parallel("o", ceildiv(length_, kLanesAPiece), [&](Dim o) {
       Dim first = o * Dim(kLanesAPiece);
       blocks(w_, min(length_ - first, kLanesAPiece), target_.map_lanes, {}, [&](Dim base, std::span<const Val>) {
-        for (size_t i = 0; i < columns_.size(); ++i) finish_column(columns_[i], sums_[i], first + base, chunks);
+        Coords at = coordinates(first + base + loops::lane(), shape_.last(axes_.trail));
+        for (size_t i = 0; i < columns_.size(); ++i) {
+          Val v = whole_column(columns_[i], sums_[i], first + base, chunks);
+          w_.remember(columns_[i].result, at, rounded(w_, columns_[i].result, v));
+        }
+        for (u32 v : column_outputs_) {
+          Val x = w_.at(v, at);
+          w_.store(v, at, x);
+        }
         return std::vector<Val>{};
       });
     });
   }
 
-  void finish_column(const Row& column, int sums, Dim first, Dim chunks) {
+  Val whole_column(const Row& column, int sums, Dim first, Dim chunks) {
     auto tile = w_.tile();
     Val start = column_neutral(column, tile.lanes);
-    Val v = w_.builder().loop("c", chunks, {&start, 1}, [&](Dim chunk, std::span<const Val> carries) {
+    return w_.builder().loop("c", chunks, {&start, 1}, [&](Dim chunk, std::span<const Val> carries) {
       w_.set_tile(tile);
       Val x = w_.load(sums, chunk * length_ + first + loops::lane());
       return std::vector<Val>{column.combine.join(w_.builder(), carries[0], x)};
     })[0];
-    Coords at = coordinates(first + loops::lane(), shape_.last(axes_.trail));
-    w_.store(column.result, at, rounded(w_, column.result, v));
   }
 
   std::vector<Val> accumulate_chunks(std::span<const Row> rows, std::span<const Dim> outer) {
@@ -426,7 +437,7 @@ class RowsLowering {
   std::vector<int> sums_;  // of columns: accumulators of each chunk of rows
   Dim chunk_of_rows_ = 0;
   int levels_ = 0;
-  std::vector<u32> full_outputs_, outer_outputs_;
+  std::vector<u32> full_outputs_, outer_outputs_, column_outputs_;
 };
 
 }  // namespace

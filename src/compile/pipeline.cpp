@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "compile/explain.h"
 #include "compile/passes.h"
 #include "tenon/error.h"
 #include "transform/lanes.h"
@@ -59,6 +60,20 @@ std::string text_of(const std::vector<Step>& steps) {
   return text;
 }
 
+/// What became of the graph: each kernel with what it stores, and the time of each pass.
+void explain_passes(const Compilation& c) {
+  for (const Step& s : c.steps)
+    if (s.kind == Step::Kind::kernel) explain("kernel", s.lowered.label);
+  std::string times;
+  for (size_t i = 0; i < c.seconds.size(); ++i) {
+    char text[64];
+    std::snprintf(text, sizeof text, "%s%.*s %.2f ms", i ? ", " : "", static_cast<int>(kPasses[i].name.size()),
+                  kPasses[i].name.data(), 1e3 * c.seconds[i]);
+    times += text;
+  }
+  explain("passes", times + "; " + std::to_string(c.graph->nodes().size()) + " nodes");
+}
+
 }  // namespace
 
 std::span<const PassInfo> compiler_passes() { return kPasses; }
@@ -92,6 +107,7 @@ Compilation compile_graph(const GraphPtr& g, const Target& target) {
   c.steps = fuse(*c.graph, target, !is_off(target, kFuse));
   done();
   if (dumped(kPasses[kFuse].name)) dump(kPasses[kFuse].name, text_of(c.steps));
+  if (explaining()) explain_passes(c);
   return c;
 }
 

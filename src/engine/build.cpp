@@ -1,5 +1,6 @@
 // From a network to a plan for this machine.
 #include <algorithm>
+#include <cctype>
 #include <set>
 
 #include "backend/cpu/cpu.h"
@@ -64,11 +65,24 @@ void check_profiles(std::span<const NamedType> inputs, const std::vector<ShapePr
   }
 }
 
+/// Sizes stand in the texts of a plan file, so their names are words.
+static void check_names(const Graph& g) {
+  for (Type t : g.input_types())
+    for (Dim d : t.shape())
+      for (Dim s : symbols_of(d)) {
+        std::string text = to_string(s);
+        bool word = !text.empty() && !(text[0] >= '0' && text[0] <= '9');
+        for (char c : text) word = word && (std::isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '\'');
+        if (!word) fail("build", "expected names of sizes of letters, digits and _, got '" + text + "'; rename it");
+      }
+}
+
 std::shared_ptr<PlanState> build_plan(NamedGraph net, const BuildOptions& options) {
   if (!net.graph) fail("build", "expected a network, got an empty one");
   auto s = std::make_shared<PlanState>();
   s->inputs = named(net.inputs, net.graph->input_types());
   s->outputs = named(net.outputs, net.graph->output_types());
+  check_names(*net.graph);
   check_profiles(s->inputs, options.profiles);
   s->profiles = options.profiles;
   s->without = options.without;

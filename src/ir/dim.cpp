@@ -230,20 +230,38 @@ Dim floordiv(Dim a, Dim b) {
 Dim mod(Dim a, Dim b) { return a - b * floordiv(a, b); }
 Dim ceildiv(Dim a, Dim b) { return floordiv(a + b - Dim(1), b); }
 
+/// The lesser or the greater; a compound where neither is proved. Kernels ask for few of them many times, and a proof
+/// that fails is long, so the last ones made are kept.
+static Dim extreme(DimNode::Kind kind, Dim a, Dim b) {
+  struct Known {
+    Dim a = 0, b = 0, result = 0;
+    DimNode::Kind kind = DimNode::Kind::polynomial;  // nothing yet
+  };
+  constexpr size_t kKnown = 2048;
+  thread_local std::vector<Known> table(kKnown);
+  u64 h = mix(mix(static_cast<u64>(kind), a.bits()), b.bits());
+  Known& known = table[h % kKnown];
+  if (known.kind == kind && known.a == a && known.b == b) return known.result;
+  Dim result = 0;
+  Dim above = kind == DimNode::Kind::min ? b - a : a - b;  // at least 0: a it is
+  if (a == b || provably_nonnegative(above))
+    result = a;
+  else if (provably_nonnegative(-above))
+    result = b;
+  else
+    result = b.bits() < a.bits() ? compound(kind, b, a) : compound(kind, a, b);
+  table[h % kKnown] = {a, b, result, kind};  // a proof may have come here for another
+  return result;
+}
+
 Dim min(Dim a, Dim b) {
   if (a.is_constant() && b.is_constant()) return std::min(a.value(), b.value());
-  if (a == b || provably_nonnegative(b - a)) return a;
-  if (provably_nonnegative(a - b)) return b;
-  if (b.bits() < a.bits()) std::swap(a, b);
-  return compound(DimNode::Kind::min, a, b);
+  return extreme(DimNode::Kind::min, a, b);
 }
 
 Dim max(Dim a, Dim b) {
   if (a.is_constant() && b.is_constant()) return std::max(a.value(), b.value());
-  if (a == b || provably_nonnegative(a - b)) return a;
-  if (provably_nonnegative(b - a)) return b;
-  if (b.bits() < a.bits()) std::swap(a, b);
-  return compound(DimNode::Kind::max, a, b);
+  return extreme(DimNode::Kind::max, a, b);
 }
 
 Dim product(std::span<const Dim> shape) {

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "ir/dim_node.h"
+#include "ir/dim_digits.h"
 
 namespace tn {
 
@@ -122,98 +122,6 @@ class Prover {
 
   std::span<const Bound> bounds_;
   int steps_ = 0;
-};
-
-// ---------------------------------------------------------------- digits
-
-/// Puts c x + t in the place of a symbol whose floor divisions by constants are all by multiples of c.
-class Digits {
- public:
-  explicit Digits(Dim d) {
-    look(d);
-    if (!found()) return;
-    x_ = Dim::symbol(symbol_->name + " quotient");  // of its own: simplifying what they stand in proves things too
-    t_ = Dim::symbol(symbol_->name + " rest");
-  }
-
-  /// The symbol, and the least of its divisors.
-  bool found() const { return symbol_ && usable_; }
-
-  std::optional<std::vector<Bound>> bounds(std::span<const Bound> given) {
-    std::vector<Bound> all;
-    bool known = false;
-    for (const Bound& b : given) {
-      if (b.symbol != Dim(symbol_)) {
-        all.push_back(b);
-        continue;
-      }
-      if (b.low && !(b.low->is_constant() && b.low->value() >= 0)) return std::nullopt;
-      known = true;
-      std::optional<Dim> high;
-      if (b.high) high = floordiv(*b.high, divisor_);
-      all.push_back({x_, Dim(0), high});
-      all.push_back({t_, Dim(0), Dim(divisor_ - 1)});
-    }
-    if (!known) {
-      all.insert(all.begin(), {t_, Dim(0), Dim(divisor_ - 1)});
-      all.insert(all.begin(), {x_, Dim(0), std::nullopt});
-    }
-    for (Bound& b : all) {
-      if (b.low) b.low = in(*b.low);
-      if (b.high) b.high = in(*b.high);
-    }
-    return all;
-  }
-
-  Dim in(Dim d) const {
-    if (d.is_constant()) return d;
-    const DimNode* n = d.node();
-    switch (n->kind) {
-      case DimNode::Kind::symbol: return n == symbol_ ? x_ * Dim(divisor_) + t_ : d;
-      case DimNode::Kind::floordiv:
-        if (divides(n)) return floordiv(x_, n->b.value() / divisor_);
-        return floordiv(in(n->a), in(n->b));
-      case DimNode::Kind::min: return min(in(n->a), in(n->b));
-      case DimNode::Kind::max: return max(in(n->a), in(n->b));
-      case DimNode::Kind::polynomial: break;
-    }
-    Dim sum = 0;
-    for (const auto& t : n->terms) {
-      Dim term = t.coefficient;
-      for (const DimNode* atom : t.atoms) term = term * in(Dim(atom));
-      sum = sum + term;
-    }
-    return sum;
-  }
-
- private:
-  /// A floor division of the symbol by a constant.
-  bool divides(const DimNode* n) const {
-    return n->b.is_constant() && !n->a.is_constant() && n->a.node() == symbol_ && n->b.value() % divisor_ == 0;
-  }
-
-  void look(Dim d) {
-    if (d.is_constant()) return;
-    const DimNode* n = d.node();
-    for (const auto& t : n->terms)
-      for (const DimNode* atom : t.atoms) look(Dim(atom));
-    if (n->kind == DimNode::Kind::polynomial || n->kind == DimNode::Kind::symbol) return;
-    look(n->a);
-    look(n->b);
-    bool plain = n->kind == DimNode::Kind::floordiv && n->a.is_symbol() && n->b.is_constant() && n->b.value() > 1;
-    if (!plain || (symbol_ && n->a.node() != symbol_)) return;
-    symbol_ = n->a.node();
-    i64 c = n->b.value();
-    if (divisor_ == 0) divisor_ = c;
-    i64 least = std::min(c, divisor_), most = std::max(c, divisor_);
-    usable_ = usable_ && most % least == 0;
-    divisor_ = least;
-  }
-
-  const DimNode* symbol_ = nullptr;
-  i64 divisor_ = 0;
-  bool usable_ = true;
-  Dim x_ = 0, t_ = 0;
 };
 
 }  // namespace

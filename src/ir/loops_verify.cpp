@@ -11,7 +11,7 @@
 //   phases      parallel loops are outermost and carry nothing; between them stand pure nodes and loads
 #include <algorithm>
 
-#include "ir/dim_node.h"
+#include "ir/dim_digits.h"
 #include "ir/loops.h"
 #include "ir/loops_check.h"
 
@@ -29,10 +29,11 @@ struct Meaning {
 Dim lesser(Dim a, Dim b) { return a == Node::kNone ? b : b == Node::kNone ? a : min(a, b); }
 
 /// The index along `dimension` (-1: the flat offset; -2: none, the access happens in iteration `base` only) is base +
-/// step * iteration + something in [0, |step|), plus a multiple of step * iterations.
+/// step * iteration + something in [0, |step|).
 struct Apart {
   int dimension;
   Dim step, base;
+  std::vector<std::pair<i64, int>> places;  // or the index tells the iteration by these place values
   bool operator==(const Apart&) const = default;
 };
 
@@ -279,7 +280,7 @@ class Verifier {
     Dim extent = node(header).extent;
     for (Dim s : symbols_of(extent)) {
       std::pair<Dim, Dim> none[] = {{s, 0}};
-      if (!of_sizes(s) || !(substitute(extent, none) == Dim(0))) continue;
+      if (!of_sizes(s) || divided_by(extent, s) || !(substitute(extent, none) == Dim(0))) continue;
       for (Bound& b : bounds_)
         if (b.symbol == s && b.low == Dim(0)) {
           b.low = 1;
@@ -485,7 +486,7 @@ class Verifier {
     Touch t{n, i.buffer, writes, {}};
     for (const Bound& b : bounds_)  // one iteration only
       if (b.symbol == node(watched_).variable && b.low && b.high && *b.low == *b.high)
-        t.apart.push_back({-2, Dim(0), *b.low});
+        t.apart.push_back({-2, Dim(0), *b.low, {}});
     auto where = k_.index(i);
     bool by_tile = i.kind == Kind::gather || i.kind == Kind::scatter;
     for (size_t d = 0; d < where.size(); ++d)
@@ -497,33 +498,25 @@ class Verifier {
   void consider(Touch& t, int dimension, Dim index) {
     Dim v = node(watched_).variable;
     index = decided(index);
+    if (auto places = place_values(index, v, bounds_); !places.empty())
+      t.apart.push_back({dimension, Dim(0), Dim(0), std::move(places)});
     auto step = explicit_coefficient(index, v);
     if (!step || *step == Dim(0)) return;
     auto fixed = [&](Dim s) { return of_sizes(s) || around(s); };
     auto moving = symbols_of(*step);
     if (!std::all_of(moving.begin(), moving.end(), fixed)) return;
-    Dim rest = index - *step * v, period = *step * node(watched_).extent;
+    Dim rest = index - *step * v;
     std::vector<std::pair<Dim, Dim>> inner;
     for (Dim s : symbols_of(rest)) {
-      if (fixed(s)) continue;
-      if (s != v) rest = without_periods(rest, s, period);
-      inner.emplace_back(s, 0);
+      if (!fixed(s)) inner.emplace_back(s, 0);
     }
     for (Dim base : {Dim(0), substitute(rest, inner)})
       for (Dim width : {*step, -*step})
         if (provably_nonnegative(rest - base, bounds_) &&
             provably_nonnegative(width - Dim(1) - (rest - base), bounds_)) {
-          t.apart.push_back({dimension, *step, base});
+          t.apart.push_back({dimension, *step, base, {}});
           return;
         }
-  }
-
-  /// d less its term in the symbol where that is a multiple of the period.
-  static Dim without_periods(Dim d, Dim symbol, Dim period) {
-    auto c = explicit_coefficient(d, symbol);
-    if (!c || period == Dim(0)) return d;
-    Dim whole = floordiv(*c, period);
-    return whole != Dim(0) && whole * period == *c ? d - *c * symbol : d;
   }
 
   /// A variable of a loop around the watched one: the same for all its iterations.

@@ -128,6 +128,7 @@ std::span<const ConverterEntry> linear_converters();
 std::span<const ConverterEntry> nn_converters();
 std::span<const ConverterEntry> loss_converters();
 std::span<const ConverterEntry> pool_converters();
+std::span<const ConverterEntry> resize_converters();
 std::span<const ConverterEntry> control_converters();
 
 /// The converter for op at that opset of the default domain; null when there is none.

@@ -124,6 +124,15 @@ TEST(Phases, LayerNorm) {
   EXPECT_LE(backward_phases(g), 2u) << labels(vjp_graph(g, Mask(3, true)));
 }
 
+/// Sums down the columns and what follows them come out of the kernel that makes the elements.
+TEST(Phases, BiasGradientAndItsUpdate) {
+  Builder b;
+  Value x = input(b, {200, 70}), y = input(b, {200, 70}), bias = input(b, {70});
+  Value g = mul(x, exp(y));
+  GraphPtr graph = b.build(std::vector{g, sub(bias, mul(sum(g, {0}), 0.1))});
+  EXPECT_EQ(phases_of(graph), 2u) << labels(graph);
+}
+
 TEST(Phases, GeluOfABiasAddedMatmul) {
   Builder b;
   Value x = input(b, {16, 24}), w = input(b, {24, 64}), bias = input(b, {64});

@@ -251,6 +251,9 @@ TEST(Build, ProfilesAreChecked) {
   expect_error([&] { build(net, {.profiles = {{"batch", 4, 2, 3}}}); }, "expected min <= opt <= max for size 'batch'");
   expect_error([&] { build(net, {.profiles = {{"batch", -1, 2, 3}}}); }, "expected min <= opt <= max");
   expect_error([&] { build(net, {.profiles = {{"batch", 1, 2, 3}, {"batch", 1, 2, 3}}}); }, "got two");
+  Network odd = trace_network(Controlled{Tensor(3.0, DType::f32)}, {"a", "b", "c", "d", "e"},
+                              NamedType{"x", Type::tensor(DType::f32, {Dim::symbol("my rows"), 3})});
+  expect_error([&] { build(odd); }, "expected names of sizes of letters, digits and _, got 'my rows'");
   expect_error([&] { build(Network()); }, "expected a network, got an empty one");
 }
 

@@ -1,7 +1,7 @@
 // Without libFuzzer: every seed as it is, then mutations of seeds for a while, the same at every run as far as time
 // goes. A finding is written to a file before the process ends.
 //
-//   fuzzer TARGET SEEDS [MORE ...] [--seconds N] [--findings FOLDER]
+//   fuzzer TARGET SEEDS [MORE_FILES ...] [--seconds N] [--findings FOLDER]
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -101,10 +101,9 @@ class Mutator {
 void run(const Target& target, const std::vector<std::string>& places, double seconds) {
   std::vector<std::string> seeds;
   std::vector<fs::path> files;
-  for (const std::string& place : places)
-    for (const auto& entry : fs::recursive_directory_iterator(place))
-      if (entry.is_regular_file() && !entry.path().filename().string().ends_with(".pb")) files.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(places[0])) files.push_back(entry.path());
   std::sort(files.begin(), files.end());
+  files.insert(files.end(), places.begin() + 1, places.end());
   size_t refused = 0;
   for (const fs::path& path : files) {
     seeds.push_back(current = read_file("fuzz", path.string()));
@@ -151,6 +150,6 @@ bool run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   if (tn::fuzz::run(argc, argv)) return 0;
-  std::fprintf(stderr, "usage: fuzzer TARGET SEEDS [MORE ...] [--seconds N] [--findings FOLDER]\n");
+  std::fprintf(stderr, "usage: fuzzer TARGET SEEDS [MORE_FILES ...] [--seconds N] [--findings FOLDER]\n");
   return 1;
 }

@@ -144,6 +144,20 @@ TEST(Verify, AcceptsBlocksWithATailAndInterleavedColumns) {
   expect_finding(k, "keep apart in y");
 }
 
+TEST(Verify, AcceptsAFlatIndexOfTwoDigits) {
+  // p = 3 q + t: pictures of 60 elements, in them channels of 20, in those bands of 8.
+  auto bands = [](int step) {
+    std::string text =
+        "kernel bands(; out y: f32[120] by [1]) scratch 0 {\n  parallel p < 6 {\n    %1 = f32<3x4> const 1.0\n";
+    text += "    store y[" + std::to_string(60 - 3 * step) + "*((p)//(3)) + " + std::to_string(step) +
+            "*p + l + 20*r] = %1\n  }\n}\n";
+    return parse_kernel(text);
+  };
+  EXPECT_EQ(verify(bands(8)), std::vector<std::string>());
+  EXPECT_EQ(verify(bands(4)), std::vector<std::string>());
+  expect_finding(bands(3), "keep apart in y");
+}
+
 TEST(Verify, KnowsWhichIterationsRunAPart) {
   // Two works side by side: each has its range of p.
   const char* parts = R"(kernel parts(; out y: f32[256] by [1], out z: f32[1] by [1]) scratch 0 {

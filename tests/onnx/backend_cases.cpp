@@ -21,6 +21,7 @@
 #include <map>
 #include <set>
 
+#include "backend/ref/ref.h"
 #include "base/file.h"
 #include "onnx/import.h"
 #include "onnx/tensors.h"
@@ -138,6 +139,7 @@ Outcome guarded(const fs::path& folder) {
     dup2(null, 1);
     dup2(null, 2);
     Outcome o = run_case(folder);
+    if (ref_run_count() > 0) o = {Outcome::Kind::failed, "something ran on the reference"};
     std::string text(1, static_cast<char>(o.kind));
     text += o.reason;
     ssize_t written = write(ends[1], text.data(), text.size());

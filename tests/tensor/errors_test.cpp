@@ -275,9 +275,14 @@ TEST_P(Errors, FromInsideTransforms) {
   for (const Wrong& wrong : GetParam()) {
     auto f = [&](const Tensor& x) { return sum(cast(wrong.call({x, o.n, o.b}), DType::f32)); };
     auto rows = [&](const Tensor& x) { return f(broadcast_to(x, {2, 3})); };
-    std::array<std::string, 4> faults{fault(wrong, [&] { grad(f)(o.x); }), fault(wrong, [&] { checkpoint(f)(o.x); }),
+    Tensor leaf = o.x.detach();
+    leaf.requires_grad();
+    std::array<std::string, 6> faults{fault(wrong, [&] { grad(f)(o.x); }),
+                                      fault(wrong, [&] { checkpoint(f)(o.x); }),
                                       fault(wrong, [&] { vmap(rows)(ones({4, 3})); }),
-                                      fault(wrong, [&] { vmap(grad(rows))(ones({4, 3})); })};
+                                      fault(wrong, [&] { vmap(grad(rows))(ones({4, 3})); }),
+                                      fault(wrong, [&] { trace(f, o.x); }),
+                                      fault(wrong, [&] { f(leaf).backward(); })};
     for (const std::string& text : faults) EXPECT_EQ(text, "") << "line " << wrong.where.line();
   }
 }

@@ -1,0 +1,97 @@
+// Layers: keys, randomness, errors. Numbers are compared with torch's in torch_test.cpp.
+#include <gtest/gtest.h>
+#include <tenon/nn.h>
+
+#include <cmath>
+#include <map>
+
+namespace tn {
+namespace {
+
+template <class F>
+void expect_error(F f, const std::string& text) {
+  try {
+    f();
+    ADD_FAILURE() << "no error; expected one with: " << text;
+  } catch (const Error& e) { EXPECT_NE(std::string(e.what()).find(text), std::string::npos) << e.what(); }
+}
+
+struct Model {
+  nn::Sequential<nn::Linear, nn::ReLU, nn::Linear> head;
+  std::vector<nn::TransformerEncoderLayer> layers;
+  nn::BatchNorm2d bn;
+  std::map<std::string, Tensor> extra;
+};
+
+TEST(Layers, KeysArePyTorchs) {
+  nn::Keys keys(0);
+  Model model{.head = nn::sequential(nn::linear(keys, 2, 3), nn::ReLU(), nn::linear(keys, 3, 1, false)),
+              .layers = {nn::transformer_encoder_layer(keys, 4, 2, 8)},
+              .bn = nn::batch_norm2d(2),
+              .extra = {{"scale", ones({1})}}};
+  std::vector<std::string> names;
+  for (const auto& [name, t] : named_tensors(model)) names.push_back(name);
+  EXPECT_EQ(names, (std::vector<std::string>{"head.0.weight",
+                                             "head.0.bias",
+                                             "head.2.weight",
+                                             "layers.0.self_attn.in_proj_weight",
+                                             "layers.0.self_attn.in_proj_bias",
+                                             "layers.0.self_attn.out_proj.weight",
+                                             "layers.0.self_attn.out_proj.bias",
+                                             "layers.0.linear1.weight",
+                                             "layers.0.linear1.bias",
+                                             "layers.0.linear2.weight",
+                                             "layers.0.linear2.bias",
+                                             "layers.0.norm1.weight",
+                                             "layers.0.norm1.bias",
+                                             "layers.0.norm2.weight",
+                                             "layers.0.norm2.bias",
+                                             "bn.weight",
+                                             "bn.bias",
+                                             "bn.running_mean",
+                                             "bn.running_var",
+                                             "bn.num_batches_tracked",
+                                             "extra.scale"}));
+}
+
+TEST(Layers, DropoutKeepsTheMean) {
+  Tensor x = ones({100, 1000});
+  Tensor y = nn::Dropout{.p = 0.3}(x, random::key(1));
+  std::vector<float> v = y.to_vector<float>();
+  double kept = 0;
+  for (float e : v) {
+    EXPECT_TRUE(e == 0 || std::fabs(e - 1 / 0.7f) < 1e-6f) << e;
+    kept += e != 0;
+  }
+  EXPECT_NEAR(kept / 1e5, 0.7, 4 * std::sqrt(0.21 / 1e5));
+  EXPECT_EQ(nn::Dropout{.p = 0.3}(x, random::key(1)).to_vector<float>(), v);
+  EXPECT_NE(nn::Dropout{.p = 0.3}(x, random::key(2)).to_vector<float>(), v);
+  EXPECT_EQ(nn::Dropout{.p = 0}(x, random::key(1)).to_vector<float>(), x.to_vector<float>());
+  expect_error([&] { nn::Dropout{.p = 1}(x, random::key(1)); }, "a probability in [0, 1)");
+}
+
+TEST(Layers, AnEncoderDropsOnlyWithAKey) {
+  nn::Keys keys(0);
+  auto layer = nn::transformer_encoder_layer(keys, 8, 2, 16, {.dropout = 0.5});
+  Tensor x = random::normal(random::key(1), {2, 3, 8});
+  EXPECT_EQ(layer(x).to_vector<float>(), layer(x).to_vector<float>());
+  EXPECT_NE(layer(x, random::key(1)).to_vector<float>(), layer(x).to_vector<float>());
+  EXPECT_NE(layer(x, random::key(1)).to_vector<float>(), layer(x, random::key(2)).to_vector<float>());
+}
+
+TEST(Layers, Refuse) {
+  nn::Keys keys(0);
+  Tensor x = ones({2, 3});
+  expect_error([&] { nn::linear(keys, 4, 2)(x); }, "[matmul]");
+  expect_error([&] { nn::conv2d(keys, 3, 4, 3, {.groups = 2}); }, "groups that divide both channel counts");
+  expect_error([&] { nn::conv2d(keys, 3, 4, 3)(x); }, "conv");
+  auto norm = nn::batch_norm2d(3);
+  expect_error([&] { norm(x, true); }, "expected [batch, channels, rows, columns], got f32[2, 3]");
+  expect_error([&] { nn::multi_head_attention(keys, 4, 2)(x); }, "expected [batch, length, 4], got f32[2, 3]");
+  expect_error([&] { nn::multi_head_attention(keys, 4, 3)(ones({1, 2, 4})); }, "heads that divide the width 4");
+  expect_error([&] { nn::embedding(keys, 3, 2)(x); }, "gather");
+  expect_error([&] { nn::cross_entropy_loss(x, x); }, "logits [batch, classes] and labels [batch]");
+}
+
+}  // namespace
+}  // namespace tn
