@@ -117,6 +117,29 @@ Row attention(const std::string& name, long heads, long length, long width, bool
   return {name, b.build(std::vector{y}), 4 * pairs * static_cast<double>(width), [] { return 0.0; }};
 }
 
+/// Rows that move memory: their figure is 10^9 bytes a second, and has no share of a peak.
+Row moving(const std::string& name, Builder& b, Value result, double megabytes) {
+  return {name, b.build(std::vector{result}), megabytes * 1e6, [] { return 0.0; }};
+}
+
+Row column_sums() {
+  Builder b;
+  Value x = input(b, {4096, 4096});
+  return moving("sum0", b, sum(x, std::vector<i64>{0}), 67.1);
+}
+
+Row transposed() {
+  Builder b;
+  Value x = input(b, {2048, 2048});
+  return moving("transpose", b, permute(x, {1, 0}), 33.6);
+}
+
+Row gathered() {
+  Builder b;
+  Value x = input(b, {1000000, 64}), places = b.input(Type::tensor(DType::i64, {Dim(1000000)}));
+  return moving("gather", b, gather(x, places, 0), 520);
+}
+
 /// The convolution and its gradients as the transforms make them.
 Row conv(const std::string& name, const ConvShape& s, ConvPass pass) {
   Builder b;
@@ -169,16 +192,19 @@ class Runner {
   u32 step_result(const Step& s) const { return compilation_.graph->nodes()[s.node].first_result; }
   u32 step_operand(const Step& s) const { return compilation_.graph->operands(compilation_.graph->nodes()[s.node])[0]; }
 
-  static std::shared_ptr<float> memory(i64 elements) {
+  static std::shared_ptr<float> memory(i64 elements, DType dtype = DType::f32) {
     auto bytes = (static_cast<size_t>(elements) * 8 + (2 << 20)) & ~size_t{(2 << 20) - 1};
     auto* p = static_cast<float*>(std::aligned_alloc(2 << 20, bytes));
     for (i64 i = 0; i < elements; ++i) p[i] = static_cast<float>(i * 7919 % 1000) * 1e-3f - 0.5f;
+    auto* places = reinterpret_cast<i64*>(p);
+    for (i64 i = 0; dtype == DType::i64 && i < elements; ++i) places[i] = i * 7'654'321 % elements;
     return {p, std::free};
   }
 
   std::shared_ptr<float> memory_of(u32 value) {
     auto& m = memory_[value];
-    if (!m) m = memory(evaluate(compilation_.graph->type(value).size(), {}));
+    Type t = compilation_.graph->type(value);
+    if (!m) m = memory(evaluate(t.size(), {}), t.dtype());
     return m;
   }
 
@@ -216,6 +242,9 @@ std::vector<Row> all_rows() {
   rows.push_back(attention("attention", 12, 1024, 64, false));
   rows.push_back(attention("attention_causal", 12, 1024, 64, true));
   rows.push_back(attention("attention_128x32", 96, 128, 32, false));
+  rows.push_back(column_sums());
+  rows.push_back(transposed());
+  rows.push_back(gathered());
   const std::pair<const char*, ConvShape> kConvs[] = {
       {"conv2", {128, 32, 32, 28, 28}}, {"conv3", {128, 32, 64, 14, 14}}, {"conv4", {128, 64, 64, 14, 14}}};
   for (const auto& [name, shape] : kConvs) {

@@ -7,6 +7,8 @@
 #include "compile/contraction.h"
 
 #include <algorithm>
+#include <array>
+#include <functional>
 #include <numeric>
 
 #include "compile/tiles.h"
@@ -24,81 +26,6 @@ static bool holds(Dim d, Dim symbol) {
 
 static bool any_holds(std::span<const Dim> dims, Dim symbol) {
   return std::any_of(dims.begin(), dims.end(), [&](Dim d) { return holds(d, symbol); });
-}
-
-// ---------------------------------------------------------------- the view
-
-ContractionView::ContractionView(const Graph& g, const Node& n)
-    : node(n), rule(*n.op->lower.as<Contraction>()), result(n.first_result) {
-  auto ids = g.operands(n);
-  a = ids[0], b = ids[1];
-  for (u32 v : ids) types.push_back(g.type(v));
-  auto shape = g.type(result).shape();
-  out_extents.assign(shape.begin(), shape.end());
-  for (size_t i = 0; i < shape.size(); ++i) out.push_back(Dim::symbol("out'" + std::to_string(i)));
-  for (int i = 0; i < rule.red_count(types, n.attrs); ++i) red.push_back(Dim::symbol("red'" + std::to_string(i)));
-  spec = at(out, red);
-  red_extents = spec.red_extents;
-  dtype = compute_dtype(types[0].dtype());
-}
-
-ContractionSpec ContractionView::at(std::span<const Dim> o, std::span<const Dim> r) const {
-  return rule.spec(types, node.attrs, o, r);
-}
-
-Val multiply_add(loops::Builder& b, Val a, Val x, Val acc) {
-  if (is_float(b.tile(acc).dtype)) return b.fma(a, x, acc);
-  Val product = b.mul(a, x);
-  return b.add(acc, product);
-}
-
-// ---------------------------------------------------------------- epilogue
-
-/// Expressions of more nodes than this are rolled over the rows of a tile: unrolled they would be megabytes of code.
-static constexpr size_t kUnrolledNodes = 10;
-
-Epilogue::Epilogue(const Graph& g, const GraphIndex& index, const Group& group, u32 result)
-    : group_(group), result_(result) {
-  KernelWriter w(g, index, group.computed, "probe");
-  size_t nodes = 0;
-  w.builder().parallel("p", 1, [&](Dim) {
-    w.set_tile({1, 1});
-    Val acc = w.builder().constant(0, compute_dtype(g.type(result).dtype()));
-    Coords at(g.type(result).shape().size(), Dim(0));
-    size_t before = w.kernel().nodes.size();
-    store_tile(w, at, acc);
-    nodes = w.kernel().nodes.size() - before;
-  });
-  rolled_ = nodes > kUnrolledNodes + group.outputs.size();
-}
-
-void Epilogue::store_tile(KernelWriter& w, std::span<const Dim> out, Val acc) const {
-  Val v = rounded(w, result_, acc);
-  w.remember(result_, out, v);
-  for (u32 o : group_.outputs) {
-    Val x = w.at(o, out);
-    w.store(o, out, x);
-  }
-}
-
-void Epilogue::store(KernelWriter& w, std::span<const Dim> out, Val acc) const {
-  auto tile = w.tile();
-  if (!rolled_ || tile.rows == 1) return store_tile(w, out, acc);
-  loops::Builder& b = w.builder();
-  int scratch = b.alloc("tile", b.tile(acc).dtype, {tile.rows, tile.lanes});
-  Dim at[] = {loops::row(), loops::lane()};
-  b.store(scratch, at, acc);
-  Dim count = tile.row_limit == kNoLimit ? Dim(tile.rows) : min(tile.row_limit, tile.rows);
-  b.serial("e", count, [&](Dim r) {
-    w.set_tile({1, tile.lanes, kNoLimit, tile.lane_limit});
-    std::pair<Dim, Dim> row_is[] = {{loops::row(), r}};
-    Coords here;
-    for (Dim d : out) here.push_back(substitute(d, row_is));
-    Dim from[] = {r, loops::lane()};
-    Val v = b.load(scratch, from, 1, tile.lanes);
-    store_tile(w, here, v);
-  });
-  w.set_tile(tile);
 }
 
 // ---------------------------------------------------------------- axes
@@ -128,10 +55,14 @@ class TiledContraction {
   std::optional<Lowered> run() {
     if (!inside() || !choose_roles()) return std::nullopt;
     tile_ = contraction_tile(target_, view_.dtype, roles_.rows.extent, roles_.lanes.extent);
+    packed_ = !reads_in_place();
+    if (packed_ && few_rows() && !view_.red.empty() && turns(view_.red.size() - 1)) {
+      packed_ = false, turned_ = true;
+      tile_.lanes = block();
+    }
     panels_ = ceildiv(roles_.lanes.extent, tile_.lanes);
     row_tiles_ = ceildiv(roles_.rows.extent, tile_.rows);
     depth_ = product(view_.red_extents);
-    packed_ = !reads_in_place();
     KernelWriter w(g_, index_, group_.computed, std::string(view_.node.op->name));
     if (packed_) pack(w);
     multiply(w);
@@ -377,22 +308,37 @@ class TiledContraction {
     w.builder().store(panel_, {&to, 1}, v);
   }
 
+  /// So few rows that panels would be written to be read once or twice: then b is turned where it is used.
+  bool few_rows() const {
+    Dim rows = roles_.rows.extent;
+    return rows.is_constant() && rows.value() <= kFewRows;
+  }
+
+  /// Lanes of a transposition in registers.
+  int block() const { return target_.vector_bits == 512 && tile_.lanes % 16 == 0 ? 16 : 8; }
+
+  /// A block of b's lanes from `lane` on by as many steps of the last reduction axis from k on, as rows of lanes.
+  Val turned_block(KernelWriter& w, std::span<const Dim> outer, Dim lane, Coords& red, Dim k, Dim limit) {
+    int n = block();
+    bool whole = provably_divisible(roles_.lanes.extent, tile_.lanes);
+    w.set_tile({n, n, whole ? kNoLimit : roles_.lanes.extent - lane, limit});
+    red.push_back(k + loops::lane());
+    Val v = w.at(roles_.b, index_of(true, result_at(outer, 0, lane + loops::row()), red));
+    red.pop_back();
+    return w.builder().transpose(w.widened(v, n, n));
+  }
+
   /// Blocks of 16 (or 8) lanes by as many steps of the last reduction axis, transposed in registers.
   void pack_turned(KernelWriter& w, const Place& place, Coords& red) {
-    int block = target_.vector_bits == 512 && tile_.lanes % 16 == 0 ? 16 : 8;
+    int block = this->block();
     Dim extent = view_.red_extents.back(), first_lane = place.panel * Dim(tile_.lanes);
     Dim filled =
         lane_limit(place.panel) == kNoLimit ? Dim(tile_.lanes) : min(roles_.lanes.extent - first_lane, tile_.lanes);
     w.builder().serial("s", ceildiv(filled, block), [&](Dim s) {
       Dim lane = first_lane + s * Dim(block);
       auto step = [&](Dim k, Dim limit) {
-        Dim rows = lane_limit(place.panel) == kNoLimit ? kNoLimit : roles_.lanes.extent - lane;
-        w.set_tile({block, block, rows, limit});
-        red.push_back(k + loops::lane());
-        Val v = w.at(roles_.b, index_of(true, result_at(place.outer, 0, lane + loops::row()), red));
-        red.back() = k;
-        v = w.widened(v, block, block);
-        Val turned = w.builder().transpose(v);
+        Val turned = turned_block(w, place.outer, lane, red, k, limit);
+        red.push_back(k);
         Dim to = place.offset + (flat_depth(red) + loops::row()) * Dim(tile_.lanes) + s * Dim(block) + loops::lane();
         red.pop_back();
         w.builder().store(panel_, {&to, 1}, turned, {.rows = limit});
@@ -406,30 +352,98 @@ class TiledContraction {
 
   // -------------------------------------------------------------- products
 
-  /// Row tiles that one unit walks with its panels.
-  static constexpr int kRowTiles = 16, kPackChunk = 64;
-  /// Lanes of the panels that take turns on a strip of rows, so that the strip is read once.
-  static constexpr int kGroupLanes = 64;
+  /// Row tiles that one unit walks with its panels, and lanes of the panels that take turns on a strip of rows.
+  static constexpr i64 kRowTiles = 16, kPackChunk = 64, kGroupLanes = 64, kFewRows = 4;
+  /// Units that a product is cut into where it is large enough, so that threads end together.
+  static constexpr i64 kUnits = 16;
+  /// Steps of the reduction that a unit takes with all its tiles before the next, where whole panels would crowd the
+  /// second cache.
+  static constexpr i64 kDepth = 1024;
+
+  /// What one unit of work is.
+  struct Units {
+    i64 tiles = kRowTiles, panels = 1;  // of rows, of lanes
+    Dim strips, groups;
+    Dim blocks = 1, block = 0;  // of the outermost reduction axis
+  };
+
+  Units choose_units() const {
+    Units u;
+    u.panels = std::max<i64>(1, kGroupLanes / std::max(1, tile_.lanes * words()));
+    auto count = [&] {
+      u.strips = ceildiv(row_tiles_, u.tiles), u.groups = ceildiv(panels_, u.panels);
+      return product(outer_extents(false)) * u.strips * u.groups;
+    };
+    auto few = [&](Dim units) { return units.is_constant() && units.value() < kUnits; };
+    while (few(count()) && u.tiles > 2) u.tiles /= 2;
+    while (few(count()) && u.panels > 1) u.panels /= 2;
+    while (few(count()) && u.tiles > 1) u.tiles /= 2;
+    i64 deep = target_.vector_bits == 512 ? kDepth * 5 / 2 : kDepth * 3 / 2;
+    if (!depth_.is_constant() || depth_.value() < deep) return u;
+    i64 outermost = view_.red_extents[0].value(), inner = depth_.value() / std::max<i64>(1, outermost);
+    i64 most = std::max<i64>(1, kDepth / inner), parts = (outermost + most - 1) / most;
+    u.block = (outermost + parts - 1) / parts;
+    u.blocks = ceildiv(outermost, u.block);
+    return u;
+  }
 
   void multiply(KernelWriter& w) {
-    int together = std::max(1, kGroupLanes / std::max(1, tile_.lanes * words()));
-    Dim groups = ceildiv(panels_, together), strips = ceildiv(row_tiles_, kRowTiles);
-    Shape outer = outer_extents(false);
+    Units u = choose_units();
+    Shape outer = outer_extents(false), extents{product(outer), u.groups, u.strips};
     Epilogue epilogue(g_, index_, group_, view_.result);
-    w.builder().parallel("p", product(outer) * groups * strips, [&](Dim p) {
-      Shape extents{product(outer), groups, strips};
+    loops::Builder& b = w.builder();
+    b.parallel("p", product(extents), [&](Dim p) {
       Coords unit = coordinates(p, extents);
       Coords at = coordinates(unit[0], outer);
-      Dim first = unit[2] * Dim(kRowTiles), tiles = min(row_tiles_ - first, kRowTiles);
-      if (strips == Dim(1)) tiles = row_tiles_;
-      w.builder().serial("i", tiles, [&](Dim t) {
-        Dim row = (first + t) * Dim(tile_.rows);
-        Dim panel = unit[1] * Dim(together);
-        if (together == 1) return tile(w, epilogue, at, row, panel);
-        w.builder().serial("j", groups == Dim(1) ? panels_ : min(panels_ - panel, together),
-                           [&](Dim j) { tile(w, epilogue, at, row, panel + j); });
+      Dim first = unit[2] * Dim(u.tiles), tiles = u.strips == Dim(1) ? row_tiles_ : min(row_tiles_ - first, u.tiles);
+      Dim panel = unit[1] * Dim(u.panels), panels = u.groups == Dim(1) ? panels_ : min(panels_ - panel, u.panels);
+      auto walk = [&](const std::function<void(const Tile&)>& f) {
+        b.serial("i", tiles, [&](Dim t) {
+          auto one = [&](Dim j) { f({at, (first + t) * Dim(tile_.rows), panel + j, t, j}); };
+          if (u.panels == 1) return one(0);
+          b.serial("j", panels, one);
+        });
+      };
+      if (u.blocks == Dim(1)) {
+        part_ = {0, view_.red_extents.empty() ? Dim(1) : view_.red_extents[0]};
+        walk([&](const Tile& t) {
+          Val zero = b.constant(0, view_.dtype, tile_.rows, tile_.lanes);
+          finish(w, epilogue, t, sums(w, t, zero));
+        });
+        return;
+      }
+      multiply_in_blocks(w, epilogue, u, walk);
+    });
+  }
+
+  struct Tile {
+    std::span<const Dim> outer;
+    Dim row, panel;
+    Dim i, j;  // within the unit
+  };
+
+  /// Sums wait in scratch for the next block of the reduction; the chain of each goes on as if they had not.
+  void multiply_in_blocks(KernelWriter& w, const Epilogue& epilogue, const Units& u,
+                          const std::function<void(const std::function<void(const Tile&)>&)>& walk) {
+    loops::Builder& b = w.builder();
+    int waiting = b.alloc("sums", view_.dtype, {Dim(u.tiles * tile_.rows), Dim(u.panels * tile_.lanes)});
+    auto place = [&](const Tile& t) {
+      return std::array<Dim, 2>{t.i * Dim(tile_.rows) + loops::row(), t.j * Dim(tile_.lanes) + loops::lane()};
+    };
+    walk([&](const Tile& t) {
+      Val zero = b.constant(0, view_.dtype, tile_.rows, tile_.lanes);
+      b.store(waiting, place(t), zero);
+    });
+    b.serial("b", u.blocks, [&](Dim block) {
+      Dim from = block * u.block;
+      part_ = {from, min(view_.red_extents[0] - from, u.block)};
+      walk([&](const Tile& t) {
+        Val before = b.load(waiting, place(t), tile_.rows, tile_.lanes);
+        Val sum = sums(w, t, before);
+        b.store(waiting, place(t), sum);
       });
     });
+    walk([&](const Tile& t) { finish(w, epilogue, t, b.load(waiting, place(t), tile_.rows, tile_.lanes)); });
   }
 
   int words() const { return std::max(1, bits(view_.dtype) / 32); }
@@ -441,14 +455,24 @@ class TiledContraction {
     return flat;
   }
 
-  void tile(KernelWriter& w, const Epilogue& epilogue, std::span<const Dim> outer, Dim row, Dim panel) {
-    Coords out = result_at(outer, row + loops::row(), panel * Dim(tile_.lanes) + loops::lane());
-    KernelWriter::TileContext context{tile_.rows, tile_.lanes, row_limit(row), lane_limit(panel)};
+  KernelWriter::TileContext context(const Tile& t) const {
+    return {tile_.rows, tile_.lanes, row_limit(t.row), lane_limit(t.panel)};
+  }
+
+  Coords result_of(const Tile& t) const {
+    return result_at(t.outer, t.row + loops::row(), t.panel * Dim(tile_.lanes) + loops::lane());
+  }
+
+  /// The sums of a tile over the present part of the reduction, added to `before`.
+  Val sums(KernelWriter& w, const Tile& t, Val before) {
     Coords red;
-    Val zero = w.builder().constant(0, view_.dtype, tile_.rows, tile_.lanes);
-    Val sum = chain(w, context, out, panel_offset(outer_of_b(outer), panel), red, zero);
-    w.set_tile(context);
-    epilogue.store(w, out, sum);
+    outer_of_ = t.outer, lane_of_ = t.panel * Dim(tile_.lanes);
+    return chain(w, context(t), result_of(t), panel_offset(outer_of_b(t.outer), t.panel), red, before);
+  }
+
+  void finish(KernelWriter& w, const Epilogue& epilogue, const Tile& t, Val sum) {
+    w.set_tile(context(t));
+    epilogue.store(w, result_of(t), sum);
   }
 
   Val chain(KernelWriter& w, const KernelWriter::TileContext& context, std::span<const Dim> out, Dim offset,
@@ -466,11 +490,41 @@ class TiledContraction {
       }
       return roles_.swapped ? multiply_add(w.builder(), y, x, acc) : multiply_add(w.builder(), x, y, acc);
     }
-    return w.builder().loop("k", view_.red_extents[axis], {&acc, 1}, [&](Dim k, std::span<const Val> c) {
-      red.push_back(k);
+    Dim base = axis ? Dim(0) : part_.first, extent = axis ? view_.red_extents[axis] : part_.count;
+    if (turned_ && axis + 1 == view_.red.size()) return turned_chain(w, context, out, base, extent, red, acc);
+    return w.builder().loop("k", extent, {&acc, 1}, [&](Dim k, std::span<const Val> c) {
+      red.push_back(base + k);
       Val next = chain(w, context, out, offset, red, c[0]);
       red.pop_back();
       return std::vector<Val>{next};
+    })[0];
+  }
+
+  /// The last axis of the reduction, b turned block by block; what is left of it is read lane by lane.
+  Val turned_chain(KernelWriter& w, const KernelWriter::TileContext& context, std::span<const Dim> out, Dim base,
+                   Dim extent, Coords& red, Val acc) {
+    loops::Builder& b = w.builder();
+    int n = block();
+    auto add = [&](Dim k, Val sum, std::optional<Val> y) {
+      red.push_back(k);
+      w.set_tile(context);
+      Val x = w.at(roles_.a, index_of(false, out, red));
+      if (reads_computed(roles_.a) && !plain_load(b, x)) throw Refusal{roles_.a};
+      Val other = y ? *y : w.at(roles_.b, index_of(true, out, red));
+      red.pop_back();
+      return roles_.swapped ? multiply_add(b, other, x, sum) : multiply_add(b, x, other, sum);
+    };
+    Dim full = floordiv(extent, n);
+    Val blocks = b.loop("k", full, {&acc, 1}, [&](Dim k, std::span<const Val> c) {
+      Dim first = base + k * Dim(n);
+      Val turned = turned_block(w, outer_of_, lane_of_, red, first, kNoLimit), sum = c[0];
+      for (int i = 0; i < n; ++i) sum = add(first + Dim(i), sum, b.slice(loops::Axis::rows, i, turned));
+      return std::vector<Val>{sum};
+    })[0];
+    Dim rest = extent - full * Dim(n);
+    if (rest == Dim(0)) return blocks;
+    return b.loop("t", rest, {&blocks, 1}, [&](Dim k, std::span<const Val> c) {
+      return std::vector<Val>{add(base + full * Dim(n) + k, c[0], std::nullopt)};
     })[0];
   }
 
@@ -482,8 +536,14 @@ class TiledContraction {
   Roles roles_{};
   ContractionTile tile_;
   Dim panels_, row_tiles_, depth_;
-  bool packed_ = true;
+  bool packed_ = true, turned_ = false;
+  std::span<const Dim> outer_of_;  // of the tile being written
+  Dim lane_of_;
   int panel_ = -1;
+  struct Part {
+    Dim first, count;
+  };
+  Part part_;  // of the outermost reduction axis, that sums() goes over
 };
 
 }  // namespace

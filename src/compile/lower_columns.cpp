@@ -8,7 +8,7 @@ using loops::Val;
 
 namespace {
 
-constexpr int kLanes = 64;
+constexpr int kLanes = 64, kRowsAtOnce = 8;
 
 struct Columns {
   std::span<const Dim> shape;
@@ -58,9 +58,8 @@ Lowered lower_columns(const Graph& g, const GraphIndex& index, const Group& grou
 
   KernelWriter w(g, index, group.computed, "columns");
   loops::Builder& b = w.builder();
-  // The combination of reduced elements [from, from + extent) for a block of lanes.
-  auto combine = [&](const Coords& outer, const Coords& mid, const Coords& inner, Dim from, Dim extent) {
-    Val start = c.combine.neutral(b, dtype, 1, kLanes);
+  // `start` combined with reduced elements [from, from + extent) for a block of lanes.
+  auto combine = [&](const Coords& outer, const Coords& mid, const Coords& inner, Dim from, Dim extent, Val start) {
     auto tile = w.tile();
     return b.loop("r", extent, {&start, 1}, [&](Dim r, std::span<const Val> carries) {
       w.set_tile(tile);
@@ -91,7 +90,8 @@ Lowered lower_columns(const Graph& g, const GraphIndex& index, const Group& grou
   if (one) {
     b.parallel("p", c.outer * middle, [&](Dim p) {
       for_blocks(p, [&](const Coords& outer, const Coords& mid, const Coords& inner, Dim) {
-        finish(outer, mid, inner, combine(outer, mid, inner, 0, c.length));
+        Val start = c.combine.neutral(b, dtype, 1, kLanes);
+        finish(outer, mid, inner, combine(outer, mid, inner, 0, c.length, start));
       });
     });
   } else {
@@ -99,10 +99,21 @@ Lowered lower_columns(const Graph& g, const GraphIndex& index, const Group& grou
     int partial = w.temp("part", dtype, {chunks, kept});
     b.parallel("p", c.outer * middle * chunks, [&](Dim p) {
       Dim row = floordiv(p, chunks), chunk = p - row * chunks, from = chunk * Dim(kColumnChunk);
-      for_blocks(row, [&](const Coords& outer, const Coords& mid, const Coords& inner, Dim flat) {
-        Val v = combine(outer, mid, inner, from, min(c.length - from, kColumnChunk));
+      Dim extent = min(c.length - from, kColumnChunk);
+      auto store = [&](Dim flat, Val v) {
         Dim at = chunk * kept + flat;
         b.store(partial, {&at, 1}, v, {loops::Node::kNone, w.tile().lane_limit, false, 0});
+      };
+      for_blocks(row, [&](const Coords&, const Coords&, const Coords&, Dim flat) {
+        store(flat, c.combine.neutral(b, dtype, 1, kLanes));
+      });
+      // A few rows at a time over all lanes: as many streams from memory, and a row of sums that stays near.
+      b.serial("g", ceildiv(extent, kRowsAtOnce), [&](Dim some) {
+        Dim first = some * Dim(kRowsAtOnce);
+        for_blocks(row, [&](const Coords& outer, const Coords& mid, const Coords& inner, Dim flat) {
+          Val before = w.load(partial, chunk * kept + flat);
+          store(flat, combine(outer, mid, inner, from + first, min(extent - first, kRowsAtOnce), before));
+        });
       });
     });
     b.parallel("o", c.outer * middle, [&](Dim p) {

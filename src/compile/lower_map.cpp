@@ -12,7 +12,10 @@ using loops::Val;
 
 namespace {
 
-constexpr i64 kChunk = 2048;  // elements of the inner extent a parallel iteration takes
+constexpr i64 kChunk = 2048;                       // elements of the inner extent a parallel iteration takes
+constexpr i64 kAhead = 32;                         // rows of a gather that are on their way from memory
+constexpr i64 kNear = 1 << 20, kLarge = 32 << 20;  // bytes that stay in a near cache; that pass through all
+constexpr i64 kLine = 64;
 
 /// The outputs of one shape.
 class Part {
@@ -37,6 +40,7 @@ class Part {
     inner_ = product(std::span(shape_).subspan(outer_rank_));
     outer_ = product(std::span(shape_).first(outer_rank_));
     chunks_ = inner_.is_constant() && inner_.value() <= kChunk ? Dim(1) : ceildiv(inner_, kChunk);
+    find_gather(index, group);
     return outer_ * chunks_;
   }
 
@@ -48,6 +52,7 @@ class Part {
     Dim first = chunks_ == Dim(1) ? Dim(0) : (p - row * chunks_) * Dim(kChunk);
     Dim extent = chunks_ == Dim(1) ? inner_ : min(inner_ - first, kChunk);
     Coords at = coordinates(row, std::span(shape_).first(outer_rank_));
+    if (table_) prefetch(w, row);
     at.resize(shape_.size(), Dim(0));
     blocks(w, extent, lanes, {}, [&](Dim base, std::span<const Val>) {
       Coords inner = coordinates(first + base + loops::lane(), std::span(shape_).subspan(outer_rank_));
@@ -61,8 +66,36 @@ class Part {
   void evaluate(KernelWriter& w, std::span<const Dim> at) const {
     for (u32 v : outputs_) {
       Val value = w.at(v, at);
-      w.store(v, at, value);
+      w.store(v, at, value, table_ && streams_);
     }
+  }
+
+  /// Rows taken from a table in memory, each in one iteration: where the table is far, rows are fetched ahead.
+  void find_gather(const GraphIndex& index, const Group& group) {
+    u32 n = index.producer[outputs_[0]];
+    if (outputs_.size() > 1 || n == GraphIndex::kInput || chunks_ != Dim(1)) return;
+    const Node& node = g_.nodes()[n];
+    if (node.op->name != "gather" || node.attrs.get<i64>("axis") != 0) return;
+    auto operands = g_.operands(node);
+    for (u32 v : operands)
+      if (index.producer[v] != GraphIndex::kInput && group.computed[index.producer[v]]) return;
+    auto size_of = [&](u32 v) { return g_.type(v).size() * Dim(bytes(g_.type(v).dtype())); };
+    Dim table = size_of(operands[0]), result = size_of(outputs_[0]);
+    bool rows = outer_rank_ == g_.type(operands[1]).shape().size();
+    if (!rows || !table.is_constant() || table.value() < kNear || !result.is_constant()) return;
+    table_ = operands[0], places_ = operands[1];
+    streams_ = table.value() + result.value() > kLarge;
+  }
+
+  void prefetch(KernelWriter& w, Dim row) const {
+    Coords at = coordinates(min(row + Dim(kAhead), outer_ - Dim(1)), g_.type(places_).shape());
+    w.set_tile({});
+    Dim place = w.index_of(places_, at, g_.type(*table_).shape()[0]);
+    i64 line = kLine / bytes(g_.type(*table_).dtype());
+    w.builder().serial("l", ceildiv(inner_, line), [&](Dim l) {
+      Dim from = place * inner_ + l * Dim(line);
+      w.builder().prefetch(w.input_buffer(*table_), {&from, 1});
+    });
   }
 
   const Graph& g_;
@@ -71,6 +104,9 @@ class Part {
   size_t outer_rank_ = 0;
   Dim inner_, outer_, chunks_;
   std::optional<TurnedMap> turned_;
+  std::optional<u32> table_;
+  u32 places_ = 0;
+  bool streams_ = false;
 };
 
 }  // namespace

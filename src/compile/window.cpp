@@ -109,6 +109,7 @@ class WindowContraction {
                     const ContractionView& v, const WindowView& view)
       : g_(g), index_(index), group_(group), v_(v), view_(view) {
     tile_ = window_tile(target, v.dtype, view.result[1], view.features);
+    block_ = target.vector_bits == 512 && tile_.lanes % 16 == 0 ? 16 : 8;
     blocks_ = ceildiv(view.features, tile_.lanes);
     columns_ = ceildiv(view.result[1], tile_.rows);
     choose_rows();
@@ -146,10 +147,65 @@ class WindowContraction {
   Dim tap_count() const { return view_.taps[0] * view_.taps[1]; }
   Dim panel_size() const { return view_.channels * tap_count() * panel_row(); }
 
+  /// Whether the weights of a feature lie in the order of the reduction, so that they are packed by transposition.
+  bool weights_in_order() const {
+    KernelWriter probe(g_, index_, group_.computed, "probe");
+    bool plain = false;
+    probe.builder().parallel("p", view_.channels * tap_count(), [&](Dim k) {
+      Coords at = weight_at(0, k + loops::lane());
+      probe.set_tile({1, 8, kNoLimit, view_.channels * tap_count() - k});
+      const loops::Node& n = probe.builder().node(probe.at(v_.b, at));
+      if (n.kind != loops::Kind::load) return;
+      const loops::Kernel& kernel = probe.kernel();
+      Dim offset = loops::element_offset(kernel.buffers[static_cast<size_t>(n.buffer)], kernel.index(n));
+      plain = coefficient(offset, loops::lane()) == Dim(1);
+    });
+    return plain && tile_.lanes % block_ == 0;
+  }
+
+  /// Coordinates of a feature's k-th weight.
+  Coords weight_at(Dim feature, Dim k) const {
+    Dim extents[] = {view_.channels, view_.taps[0], view_.taps[1]};
+    Coords at = coordinates(k, extents);
+    at.insert(at.begin(), feature);
+    return at;
+  }
+
+  void pack_turned(KernelWriter& w) {
+    loops::Builder& b = w.builder();
+    Dim depth = view_.channels * tap_count(), parts = tile_.lanes / block_;
+    Dim full = floordiv(depth, block_), rest = depth - full * Dim(block_);
+    b.parallel("p", blocks_ * parts, [&](Dim p) {
+      Dim block = parts == Dim(1) ? p : floordiv(p, parts), lane = (p - block * parts) * Dim(block_);
+      Dim feature = block * panel_row() + lane;
+      auto turn = [&](Dim k, Dim limit) {
+        Dim rows = provably_divisible(view_.features, tile_.lanes) ? kNoLimit : view_.features - feature;
+        w.set_tile({block_, block_, rows, limit});
+        Val v = w.widened(w.at(v_.b, weight_at(feature + loops::row(), k + loops::lane())), block_, block_);
+        Val turned = b.transpose(v);
+        Dim to = block * panel_size() + (k + loops::row()) * panel_row() + lane + loops::lane();
+        b.store(panels_, {&to, 1}, turned, {.rows = limit});
+      };
+      // Features past the last are computed with and thrown away: any numbers do, but they have to be some.
+      Dim some = provably_divisible(view_.features, tile_.lanes) ? Dim(1) : min(max(view_.features - feature, 0), 1);
+      b.serial("f", some, [&](Dim) {
+        b.serial("k", full, [&](Dim k) { turn(k * Dim(block_), kNoLimit); });
+        if (rest != Dim(0)) b.serial("t", ceildiv(depth, block_) - full, [&](Dim) { turn(full * Dim(block_), rest); });
+      });
+      if (some == Dim(1)) return;
+      b.serial("z", (Dim(1) - some) * depth, [&](Dim k) {
+        Val zero = b.constant(0, v_.dtype, 1, block_);
+        Dim to = block * panel_size() + k * panel_row() + lane + loops::lane();
+        b.store(panels_, {&to, 1}, zero);
+      });
+    });
+  }
+
   /// [block][channel][taps][lanes], zeros past the last feature.
   void pack(KernelWriter& w) {
     loops::Builder& b = w.builder();
     panels_ = w.temp("weights", v_.dtype, {blocks_ * panel_size()});
+    if (weights_in_order()) return pack_turned(w);
     b.parallel("p", blocks_ * view_.channels, [&](Dim p) {
       Dim block = floordiv(p, view_.channels), c = p - block * view_.channels;
       if (blocks_ == Dim(1)) block = 0, c = p;
@@ -259,7 +315,7 @@ class WindowContraction {
   const WindowView& view_;
   ContractionTile tile_;
   Dim blocks_, columns_, rows_ = 1, row_blocks_ = 1;
-  int panels_ = -1;
+  int panels_ = -1, block_ = 16;
 };
 
 }  // namespace
