@@ -32,6 +32,9 @@ std::optional<WindowView> WindowView::of(const ContractionView& v) {
   }
   w.pictures = v.types[0].shape()[0], w.channels = v.types[1].shape()[1];
   w.features = v.types[1].shape()[0];
+  // Windows that all lie in the left padding would leave a negative count of columns to copy.
+  Dim columns = w.span(1, w.result[1]) - Dim(w.low[1]);
+  if (columns.is_constant() && columns.value() < 0) return std::nullopt;
   return w;
 }
 
