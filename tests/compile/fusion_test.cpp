@@ -286,6 +286,16 @@ TEST(RandomGroups, FusedHasTheBitsOfUnfused) {
   }
 }
 
+/// What a row keeps in memory serves that row: another, which reads it through a movement, makes it again.
+TEST(KeptElements, AreOfTheirRow) {
+  Builder b;
+  Value x = input(b, {32, 1000});
+  Value e = exp(x), other = flip(e, {0});
+  Value share = div(e, broadcast_along(sum(e, {1}), shape_of(e), {1}));
+  Value total = sum(mul(other, x), {1});
+  phases_of(b.build(std::vector{share, add(other, broadcast_along(total, shape_of(e), {1}))}));
+}
+
 // ---------------------------------------------------------------- symbolic sizes
 
 std::vector<Array> encoder_inputs(i64 batch, i64 length) {
