@@ -84,12 +84,16 @@ void remove_unfinished(const std::string& path) {
   namespace fs = std::filesystem;
   std::string start = fs::path(path).filename().string() + std::string(kPart);
   std::error_code error;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder_of(path), error)) {
-    std::string name = entry.path().filename().string();
+  const fs::directory_iterator none;
+  for (fs::directory_iterator it(folder_of(path), error); !error && it != none; it.increment(error)) {
+    std::string name = it->path().filename().string();
     if (!name.starts_with(start)) continue;
     pid_t process = 0;
     auto [end, wrong] = std::from_chars(name.data() + start.size(), name.data() + name.size(), process);
-    if (wrong == std::errc() && *end == '-' && ::kill(process, 0) && errno == ESRCH) fs::remove(entry.path(), error);
+    if (wrong == std::errc() && *end == '-' && ::kill(process, 0) && errno == ESRCH) {
+      std::error_code gone;  // another process may remove it first
+      fs::remove(it->path(), gone);
+    }
   }
 }
 

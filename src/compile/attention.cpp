@@ -27,7 +27,10 @@ using loops::Val;
 
 static constexpr Dim kNoLimit = loops::Node::kNone;
 
-bool has_template(const Node& n) { return n.op->name == "attention"; }
+bool has_template(const Node& n) {
+  const auto* rule = n.op->lower.as<Expand>();
+  return rule && rule->whole == Template::attention;
+}
 
 namespace {
 

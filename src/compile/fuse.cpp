@@ -133,8 +133,6 @@ class Fuser {
 
   std::optional<std::vector<Step>> ordered() {
     std::vector<int> maker(g_.value_count(), -1);
-    for (size_t i = 0; i < planned_.size(); ++i)
-      for (u32 v : planned_[i].writes) maker[v] = static_cast<int>(i);
     std::vector<std::vector<size_t>> next(planned_.size());
     std::vector<int> waits(planned_.size(), 0);
     auto depend = [&](size_t on, size_t step) {

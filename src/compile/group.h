@@ -60,7 +60,7 @@ int merged_axes(const Graph& g, const GraphIndex& index, const Group& group, std
                 const std::function<void(KernelWriter&, std::span<const Dim>)>& probe);
 
 /// Calls f(base, limit, carries) for blocks of `lanes` of [0, extent), the last one maybe under a limit; sets the
-/// writer's tile. `offset` is added to the bases.
+/// writer's tile.
 using BlockBody = std::function<std::vector<loops::Val>(Dim base, std::span<const loops::Val> carries)>;
 std::vector<loops::Val> blocks(KernelWriter& w, Dim extent, int lanes, std::span<const loops::Val> initial,
                                const BlockBody& body);

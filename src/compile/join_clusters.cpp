@@ -90,19 +90,25 @@ bool Clusters::share_rows(const Cluster& c, const Cluster& columns) const {
                      [&](u32 v) { return std::find(theirs.begin(), theirs.end(), v) != theirs.end(); });
 }
 
-/// Whether nodes of the cluster read what is there only when all rows of another are done.
+/// Whether nodes of the cluster read what is there only when all rows of another are done: its sums down columns, and
+/// what it makes of them.
 bool Clusters::waits_for_columns(const Cluster& reader, int maker) const {
-  const Cluster& c = at(maker);
-  bool columns = c.kind == Group::Kind::columns;
-  auto below = [&](u32 v) {
-    auto shape = g_.type(v).shape();
-    return columns ? !same(shape, g_.type(g_.operands(g_.nodes()[c.anchor])[0]).shape())
-                   : same(shape, std::span(c.domain).last(c.row_axes.trail));
+  std::vector<u32> late;
+  auto reads_late = [&](u32 n) {
+    std::vector<Read> all = reads(n);
+    return std::any_of(all.begin(), all.end(),
+                       [&](const Read& r) { return std::find(late.begin(), late.end(), r.value) != late.end(); });
   };
-  for (u32 n : reader.nodes)
-    for (const Read& r : reads(n))
-      if (cluster_of_[index_.producer[r.value]] == maker && below(r.value)) return true;
-  return false;
+  for (u32 n : at(maker).nodes) {
+    const Node& node = g_.nodes()[n];
+    bool column = false;
+    if (node.op->lower.as<Reduction>()) {
+      auto rank = static_cast<size_t>(g_.type(g_.operands(node)[0]).rank());
+      column = row_axes(node.attrs.get<std::vector<i64>>("axes"), rank).trail == 0;
+    }
+    if (column || reads_late(n)) late.push_back(node.first_result);
+  }
+  return std::any_of(reader.nodes.begin(), reader.nodes.end(), reads_late);
 }
 
 /// Sums down the columns of what another kernel walks row by row are taken there, on the way.
@@ -119,7 +125,7 @@ void Clusters::join_columns() {
     for (Group::Kind kind : {Group::Kind::rows, Group::Kind::map})
       for (int other = static_cast<int>(clusters_.size()); other-- > 0 && !at(c).nodes.empty();) {
         if (other == c || at(other).kind != kind || !share_rows(at(other), at(c))) continue;
-        if (waits_for_columns(at(other), c) || !merge(other, c)) continue;
+        if (waits_for_columns(at(other), c) || waits_for_columns(at(c), other) || !merge(other, c)) continue;
         at(other).kind = Group::Kind::rows;
         at(other).domain.assign(shape.begin(), shape.end());
         at(other).row_axes = {0, shape.size() - axes.size()};

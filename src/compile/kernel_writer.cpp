@@ -398,7 +398,8 @@ Val KernelWriter::scalar(const Node& n, const Scalar& rule, std::span<const Dim>
 }
 
 Val KernelWriter::compute(u32 value, std::span<const Dim> coords) {
-  if (auto kept = kept_.find(value); kept != kept_.end()) return load(kept->second.first, kept->second.second(coords));
+  if (auto kept = kept_.find(value); kept != kept_.end())
+    if (auto place = kept->second.second(coords)) return load(kept->second.first, *place);
   u32 producer = index_.producer[value];
   if (producer != GraphIndex::kInput) {
     const Node& n = g_.nodes()[producer];

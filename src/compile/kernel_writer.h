@@ -66,8 +66,9 @@ class KernelWriter {
   loops::Val at_where(u32 value, std::span<const Dim> coords, std::span<const Reader::Limit> limits, double otherwise);
   /// Makes at(value, coords) give v from here on, while the loops around this place are open.
   void remember(u32 value, std::span<const Dim> coords, loops::Val v);
-  /// From here on elements of the value are read where they were stored: `place` of their coordinates in this buffer.
-  using Place = std::function<Dim(std::span<const Dim> coords)>;
+  /// From here on elements of the value are read where they were stored: `place` of their coordinates in this buffer;
+  /// those that have none are made again.
+  using Place = std::function<std::optional<Dim>(std::span<const Dim> coords)>;
   void keep(u32 value, int buffer, Place place) { kept_[value] = {buffer, std::move(place)}; }
   void keep_nothing() { kept_.clear(); }
   /// Stores a tile (rounded to the value's dtype) at the coordinates.

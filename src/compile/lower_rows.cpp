@@ -154,12 +154,16 @@ class RowsLowering {
         w_.builder().store(k.buffer, {&place, 1}, w_.widened(x, 1, w_.tile().lanes), lane_limit());
   }
 
-  void read_kept(int level) {
+  void read_kept(int level, const Coords& outer) {
     for (const Kept& k : kept_values_)
-      if (k.level == level) w_.keep(k.value, k.buffer, [this](std::span<const Dim> at) { return place_in_row(at); });
+      if (k.level == level)
+        w_.keep(k.value, k.buffer, [this, outer](std::span<const Dim> at) { return place_in_row(at, outer); });
   }
 
-  Dim place_in_row(std::span<const Dim> at) const {
+  /// Nothing in another row than `outer`, which a movement may ask for.
+  std::optional<Dim> place_in_row(std::span<const Dim> at, const Coords& outer) const {
+    if (!std::equal(outer.begin(), outer.end(), at.begin() + static_cast<std::ptrdiff_t>(axes_.lead)))
+      return std::nullopt;
     Dim place = 0;
     for (size_t i = shape_.size() - axes_.trail; i < shape_.size(); ++i) place = place * shape_[i] + at[i];
     return place;
@@ -304,7 +308,7 @@ class RowsLowering {
         finish_rows(rows, outer, accumulate(rows, outer, 0));
       else
         finish_rows(rows, outer, accumulate_chunks(rows, outer));
-      read_kept(level);
+      read_kept(level, outer);
       hoist(level + 1, outer);
     }
     store_outer(outer, p);

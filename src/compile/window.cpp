@@ -32,6 +32,9 @@ std::optional<WindowView> WindowView::of(const ContractionView& v) {
   }
   w.pictures = v.types[0].shape()[0], w.channels = v.types[1].shape()[1];
   w.features = v.types[1].shape()[0];
+  // Windows that all lie in the left padding would leave a negative count of columns to copy.
+  Dim columns = w.span(1, w.result[1]) - Dim(w.low[1]);
+  if (columns.is_constant() && columns.value() < 0) return std::nullopt;
   return w;
 }
 
@@ -73,12 +76,17 @@ void PaddedCopy::fill(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)
   Dim top = max(Dim(view_.low[0]) - first_row, 0);
   Dim bottom = min(rows_, view_.image[0] + Dim(view_.low[0]) - first_row);
   Dim columns = min(view_.image[1], width_ - Dim(view_.low[1]));
-  b.serial("c", view_.channels, [&](Dim c) {
-    b.serial("y", max(bottom - top, 0), [&](Dim row) {
-      Dim y = first_row + top + row - Dim(view_.low[0]);
-      copy_row(w, at, c, y, c * plane_ + (top + row) * width_ + Dim(view_.low[1]), columns);
+  auto copy = [&] {
+    b.serial("c", view_.channels, [&](Dim c) {
+      b.serial("y", max(bottom - top, 0), [&](Dim row) {
+        Dim y = first_row + top + row - Dim(view_.low[0]);
+        copy_row(w, at, c, y, c * plane_ + (top + row) * width_ + Dim(view_.low[1]), columns);
+      });
     });
-  });
+  };
+  // Of a size that is any, windows may all lie in the left padding, or be none: then there is nothing to copy.
+  if (provably_nonnegative(columns)) return copy();
+  b.serial("w", max(min(columns, 1), 0), [&](Dim) { copy(); });
 }
 
 void PaddedCopy::copy_row(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim c, Dim y, Dim to,

@@ -204,7 +204,9 @@ const NamedGraph& PlanState::network() const {
     if (net_.graph) return;
     try {
       net_ = graph_of(parse_manifest(file_.manifest), file_);
-    } catch (const Error& e) { refuse(name_, e.what()); }
+    } catch (const Error& e) { refuse(name_, e.what()); } catch (const InternalError& e) {
+      refuse(name_, e.what());
+    }
   });
   return net_;
 }

@@ -204,9 +204,12 @@ struct Contraction {
 struct Native {
   void (*run)(std::span<const Array> operands, std::span<Array> results, const Attrs& attrs);
 };
-/// Into simpler ops.
+/// A kernel family of the compiler that takes a composite whole.
+enum class Template : u8 { none, attention };
+/// Into simpler ops, unless the compiler has a template for the whole.
 struct Expand {
   Values (*expand)(Builder& b, ValueSpan x, const Attrs& attrs);
+  Template whole = Template::none;
 };
 /// Sub-graphs, calls and effects: instructions of the plan.
 struct Structured {};

@@ -9,7 +9,7 @@ namespace tn::onnx {
 
 namespace {
 
-constexpr i64 kMostWeights = i64{1} << 26;  // of one axis
+constexpr i64 kMostWeights = i64{1} << 26;  // of one axis; and places
 
 /// One axis: `in` elements become `out`, scale times as many before rounding.
 struct Span {
@@ -73,6 +73,7 @@ Value interpolated(Call& c, Value x, const Span& s, const Rules& r) {
 }
 
 Value nearest(Call& c, Value x, const Span& s, const Rules& r) {
+  if (s.out > kMostWeights) c.refuse("a result of at most 2^26 elements along an axis", std::to_string(s.out));
   Array places = Array::empty(DType::i64, {s.out});
   for (i64 i = 0; i < s.out; ++i) {
     double at = original(s, r, i);

@@ -283,18 +283,19 @@ class Importer : BodyImporter {
       fail(call.op_type,
            "expected at most " + std::to_string(f.inputs.size()) + " inputs, got " + std::to_string(in.size()));
     Names names;
+    std::unordered_set<std::string> absent;  // of this call: another function may make a value of that name
     for (size_t i = 0; i < f.inputs.size(); ++i) {
       Value v = i < in.size() ? in[i] : Value{};
       if (v)
         names.emplace(f.inputs[i], v);
       else
-        absent_.insert(f.inputs[i]);
+        absent.insert(f.inputs[i]);
     }
     std::vector<NodeDef> body = f.nodes;
     for (NodeDef& n : body) {
       std::erase_if(n.attributes, [&](Attribute& a) { return !a.reference.empty() && !resolve(a, call, f); });
       for (std::string& input : n.inputs)
-        if (!names.contains(input) && absent_.contains(input)) input.clear();
+        if (absent.contains(input)) input.clear();
     }
     nodes(body, names, opset_of(f.opsets), place_, depth + 1);
     Values r;
@@ -412,7 +413,6 @@ class Importer : BodyImporter {
   int depth_ = 0;                 // of the calls around it
   const Names* names_ = nullptr;  // of the graph whose nodes are being converted
   std::vector<std::string> problems_;
-  std::unordered_set<std::string> absent_;
   size_t count_ = 0;  // nodes so far
   bool more_ = false;
 };

@@ -211,7 +211,7 @@ std::vector<OpDef> entries() {
        attention_type,
        ByExpansion{},
        AxesFn{attention_batch},
-       Expand{attention_expand},
+       Expand{attention_expand, Template::attention},
        RefNone{},
        Pure{},
        attention_samples},

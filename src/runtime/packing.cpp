@@ -49,9 +49,9 @@ std::vector<std::vector<int>> constant_phases(const loops::Kernel& k, const std:
   std::vector<std::vector<int>> found(phases.size());
   for (size_t p = 0; p < phases.size(); ++p) {
     auto mine = [&](int b) {
-      bool later = std::any_of(phases.begin() + static_cast<std::ptrdiff_t>(p) + 1, phases.end(),
-                               [&](const Touched& t) { return std::ranges::find(t.stores, b) != t.stores.end(); });
-      return k.buffers[static_cast<size_t>(b)].role == loops::Buffer::Role::temp && !later;
+      auto writers = std::ranges::count_if(
+          phases, [&](const Touched& t) { return std::ranges::find(t.stores, b) != t.stores.end(); });
+      return k.buffers[static_cast<size_t>(b)].role == loops::Buffer::Role::temp && writers == 1;
     };
     auto is_constant = [&](int b) { return constant[static_cast<size_t>(b)]; };
     Touched& t = phases[p];

@@ -4,7 +4,7 @@
 
 namespace tn {
 
-/// Phases of the kernel that read nothing but buffers marked `constant`, write nothing but temporaries that no later
+/// Phases of the kernel that read nothing but buffers marked `constant`, write nothing but temporaries that no other
 /// phase writes, and depend on no size: for each, the buffers it fills; for others none.
 std::vector<std::vector<int>> constant_phases(const loops::Kernel& kernel, const std::vector<bool>& constant);
 

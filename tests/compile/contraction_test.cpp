@@ -199,6 +199,14 @@ TEST(WindowContraction, ManyShapes) {
   }
 }
 
+/// No column of the picture lies under a window: the copy has nothing to hold, and the template is not for it.
+TEST(WindowContraction, NothingButPadding) {
+  Window c{{1, 1, 1, 1}, {1, 1, 1, 1}, {1, 3}, {0, 2}, {0, 0}};
+  Builder b;
+  Value x = input(b, c.x), w = input(b, c.w);
+  expect_same(problem(b, {conv(x, w, c)}), false, lower_window_contraction);
+}
+
 TEST(WindowContraction, SymbolicBatchAndPicture) {
   Dim n = Dim::symbol("n"), h = Dim::symbol("h"), v = Dim::symbol("v");
   for (auto [nv, hv, vv] : {std::tuple{1, 5, 5}, {3, 17, 30}, {2, 1, 1}}) {

@@ -133,6 +133,15 @@ TEST(Phases, BiasGradientAndItsUpdate) {
   EXPECT_EQ(phases_of(graph), 2u) << labels(graph);
 }
 
+/// Deviations from the columns' means are there only when the means are: a kernel of their own, and one for the rest.
+TEST(Phases, VarianceOfColumnsBesideAMap) {
+  Builder b;
+  Value x = input(b, {512, 300});
+  Value mean = mul(sum(x, {0}), 1.0 / 512), d = sub(x, broadcast(mean, shape_of(x), {1}));
+  GraphPtr g = b.build(std::vector{tanh(x), mean, sum(mul(d, d), {0})});
+  EXPECT_EQ(Plan::build(g, kCompiled)->instructions().size(), 2u) << labels(g);
+}
+
 TEST(Phases, GeluOfABiasAddedMatmul) {
   Builder b;
   Value x = input(b, {16, 24}), w = input(b, {24, 64}), bias = input(b, {64});
@@ -284,6 +293,16 @@ TEST(RandomGroups, FusedHasTheBitsOfUnfused) {
     Array alone = run(Plan::build(last, kInterpreted), inputs)[0];
     EXPECT_TRUE(run(Plan::build(every, kInterpreted), inputs).back().same_bits(alone)) << "with reads in between";
   }
+}
+
+/// What a row keeps in memory serves that row: another, which reads it through a movement, makes it again.
+TEST(KeptElements, AreOfTheirRow) {
+  Builder b;
+  Value x = input(b, {32, 1000});
+  Value e = exp(x), other = flip(e, {0});
+  Value share = div(e, broadcast_along(sum(e, {1}), shape_of(e), {1}));
+  Value total = sum(mul(other, x), {1});
+  phases_of(b.build(std::vector{share, add(other, broadcast_along(total, shape_of(e), {1}))}));
 }
 
 // ---------------------------------------------------------------- symbolic sizes

@@ -121,6 +121,19 @@ TEST(HostileModels, FunctionsThatCallThemselvesOrDouble) {
   expect_error(m, {"1048576 nodes"});
 }
 
+/// One function's optional input is left out; another makes a value of that name, which its own nodes read.
+TEST(Import, AnInputLeftOutIsOfItsCallAlone) {
+  FunctionDef open{"open", "local", "", {"a", "m"}, {"b"}, {}, {}, {node("Clip", {"a", "m"}, {"b"})}, {{"", 20}}};
+  FunctionDef own{"own", "local", "", {"a"}, {"b"}, {}, {}, {}, {{"", 20}}};
+  own.nodes = {node("ReduceMax", {"a"}, {"m"}, {integer("keepdims", 0)}), node("Clip", {"a", "m"}, {"b"})};
+  ModelDef m = model({node("open", {"x"}, {"t"}), node("own", {"t"}, {"y"})});
+  for (NodeDef& n : m.graph.nodes) n.domain = "local";
+  m.opsets.push_back({"local", 1});
+  m.functions = {open, own};
+  std::string text = to_string(*import_model(m).graph);
+  EXPECT_NE(text.find("maximum"), text.npos) << text;
+}
+
 TEST(HostileModels, SizesThatLie) {
   auto filled = [](std::vector<i64> shape) {
     return model({node("ConstantOfShape", {"s"}, {"big"}), node("Reshape", {"x", "big"}, {"y"})},
