@@ -1,9 +1,9 @@
 // The matmul template. Result axes are of four kinds: lanes (the trailing run that only one operand, called b here,
 // depends on), rows (a run that only the other, a, depends on), and outer ones. Panels of b, `lanes` wide, are packed
 // once in a first phase, [outer][panel][k][lanes], so that the inner loop reads it in order whatever b's layout; a is
-// read where it lies, a column of the tile at a time (its elements are broadcast from memory, so its layout does not
-// matter). Units of the second phase are runs of row tiles of one panel: the panel stays in the second cache while a
-// streams past it.
+// read where it lies, a column of the tile at a time (its elements are broadcast from memory), unless its columns lie
+// so far apart that caches hold few of them (see strips.h). Units of the second phase are runs of row tiles of one
+// panel: the panel stays in the second cache while a streams past it.
 #include "compile/contraction.h"
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <functional>
 #include <numeric>
 
+#include "compile/strips.h"
 #include "compile/tiles.h"
 
 namespace tn {
@@ -56,7 +57,9 @@ class TiledContraction {
     if (!inside() || !choose_roles()) return std::nullopt;
     tile_ = contraction_tile(target_, view_.dtype, roles_.rows.extent, roles_.lanes.extent);
     packed_ = !reads_in_place();
-    if (packed_ && few_rows() && !view_.red.empty() && turns(view_.red.size() - 1)) {
+    // So few rows that panels would be written to be read once or twice: then b is turned where it is used.
+    bool few = roles_.rows.extent.is_constant() && roles_.rows.extent.value() <= kFewRows;
+    if (packed_ && few && !view_.red.empty() && turns(view_.red.size() - 1)) {
       packed_ = false, turned_ = true;
       tile_.lanes = block();
     }
@@ -65,6 +68,7 @@ class TiledContraction {
     depth_ = product(view_.red_extents);
     KernelWriter w(g_, index_, group_.computed, std::string(view_.node.op->name));
     if (packed_) pack(w);
+    if (rows_far_apart()) pack_strips(w);
     multiply(w);
     Lowered done;
     done.kernel = w.finish();
@@ -157,13 +161,30 @@ class TiledContraction {
 
   // -------------------------------------------------------------- coordinates
 
-  Shape outer_extents(bool of_b_only) const {
+  enum class Side { a, b, both };
+  bool outer_of(Side side, size_t axis) const {
+    return side == Side::both || ((side == Side::b) == roles_.swapped ? in_a(axis) : in_b(axis));
+  }
+  /// The outer axes that one side has.
+  Shape outer_extents(Side side) const {
     Shape s;
     for (size_t i : roles_.outer)
-      if (!of_b_only || outer_in_b(i)) s.push_back(view_.out_extents[i]);
+      if (outer_of(side, i)) s.push_back(view_.out_extents[i]);
     return s;
   }
-  bool outer_in_b(size_t axis) const { return roles_.swapped ? in_a(axis) : in_b(axis); }
+  /// Coordinates of all outer axes from those that the side has.
+  Coords every_outer(Side side, std::span<const Dim> own) const {
+    Coords full(roles_.outer.size(), Dim(0));
+    for (size_t i = 0, j = 0; i < roles_.outer.size(); ++i)
+      if (outer_of(side, roles_.outer[i])) full[i] = own[j++];
+    return full;
+  }
+  Dim flat_outer(Side side, std::span<const Dim> outer) const {
+    Dim flat = 0;
+    for (size_t i = 0; i < roles_.outer.size(); ++i)
+      if (outer_of(side, roles_.outer[i])) flat = flat * view_.out_extents[roles_.outer[i]] + outer[i];
+    return flat;
+  }
 
   /// Coordinates of the result.
   Coords result_at(std::span<const Dim> outer, Dim row, Dim lane) const {
@@ -202,28 +223,32 @@ class TiledContraction {
     return n->kind == loops::Kind::load ? n : nullptr;
   }
 
-  /// The change of b's offset along the lanes (no axis) or a reduction axis; nothing where b is computed.
-  std::optional<Dim> stride_of_b(std::optional<size_t> axis) const {
+  /// The change of an operand's offset along its run of the result (no axis) or a reduction axis; nothing where it is
+  /// computed.
+  std::optional<Dim> stride(bool of_b, std::optional<size_t> axis) const {
     KernelWriter w(g_, index_, group_.computed, "probe");
     loops::Builder& b = w.builder();
-    std::optional<Dim> stride;
+    std::optional<Dim> found;
     Coords outer(roles_.outer.size(), Dim(0)), red(view_.red.size(), Dim(0));
-    b.parallel("p", roles_.lanes.extent, [&](Dim lane) {
+    Dim extent = of_b ? roles_.lanes.extent : roles_.rows.extent;
+    b.parallel("p", extent, [&](Dim at) {
       if (axis) red[*axis] = loops::lane();
-      w.set_tile({1, 8, kNoLimit, axis ? view_.red_extents[*axis] : roles_.lanes.extent - lane});
-      Val v = w.at(roles_.b, index_of(true, result_at(outer, 0, axis ? lane : lane + loops::lane()), red));
+      w.set_tile({1, 8, kNoLimit, axis ? view_.red_extents[*axis] : extent - at});
+      Dim along = axis ? at : at + loops::lane();
+      Val v = w.at(of_b ? roles_.b : roles_.a,
+                   index_of(of_b, result_at(outer, of_b ? Dim(0) : along, of_b ? along : Dim(0)), red));
       if (const loops::Node* n = plain_load(b, v))
-        stride =
+        found =
             coefficient(loops::element_offset(w.kernel().buffers[static_cast<size_t>(n->buffer)], w.kernel().index(*n)),
                         loops::lane());
     });
-    return stride;
+    return found;
   }
 
   /// b is read from where it lies when its lanes are neighbours and few rows would pay for packing.
   bool reads_in_place() const {
     if (g_.type(roles_.b).dtype() != view_.dtype) return false;
-    if (stride_of_b(std::nullopt) != Dim(1)) return false;
+    if (stride(true, std::nullopt) != Dim(1)) return false;
     Dim rows = roles_.rows.extent;
     int most = target_.vector_bits == 512 ? 256 : tile_.rows;
     if (crowds_cache()) return false;
@@ -235,9 +260,9 @@ class TiledContraction {
   bool crowds_cache() const {
     constexpr i64 kLine = 64, kSets = 2048, kWays = 8;
     Dim depth = product(view_.red_extents);
-    auto stride = view_.red.empty() ? std::nullopt : stride_of_b(view_.red.size() - 1);
-    if (!stride || !stride->is_constant() || !depth.is_constant()) return false;
-    i64 lines = stride->value() * bytes(view_.dtype) / kLine;
+    auto step = view_.red.empty() ? std::nullopt : stride(true, view_.red.size() - 1);
+    if (!step || !step->is_constant() || !depth.is_constant()) return false;
+    i64 lines = step->value() * bytes(view_.dtype) / kLine;
     return lines > 0 && depth.value() > kWays * (kSets / std::gcd(lines, kSets));
   }
 
@@ -253,7 +278,7 @@ class TiledContraction {
   }
 
   void pack(KernelWriter& w) {
-    Shape outer = outer_extents(true);
+    Shape outer = outer_extents(Side::b);
     panel_ = w.temp("panels", view_.dtype, {product(outer) * panels_ * depth_ * Dim(tile_.lanes)});
     size_t last = view_.red.size();
     bool turned = last > 0 && turns(last - 1);
@@ -263,9 +288,7 @@ class TiledContraction {
     w.builder().parallel("p", product(outer) * panels_ * chunks, [&](Dim p) {
       Shape extents{product(outer), panels_, chunks};
       Coords unit = coordinates(p, extents);
-      Coords outer_of_b = coordinates(unit[0], outer), full(roles_.outer.size(), Dim(0));
-      for (size_t i = 0, j = 0; i < roles_.outer.size(); ++i)
-        if (outer_in_b(roles_.outer[i])) full[i] = outer_of_b[j++];
+      Coords full = every_outer(Side::b, coordinates(unit[0], outer));
       Place place{full, unit[1], panel_offset(unit[0], unit[1])};
       Coords red;
       pack_nest(w, place, red, unit[2], chunks != Dim(1), turned);
@@ -279,7 +302,7 @@ class TiledContraction {
 
   /// Whether b's memory runs along reduction axis `axis` and not along the lanes: then blocks are transposed.
   bool turns(size_t axis) const {
-    return stride_of_b(std::nullopt) != Dim(1) && stride_of_b(axis) == Dim(1) && tile_.lanes % 8 == 0;
+    return stride(true, std::nullopt) != Dim(1) && stride(true, axis) == Dim(1) && tile_.lanes % 8 == 0;
   }
 
   void pack_nest(KernelWriter& w, const Place& place, Coords& red, Dim chunk, bool chunked, bool turned) {
@@ -306,12 +329,6 @@ class TiledContraction {
     v = w.widened(v, 1, tile_.lanes);
     Dim to = place.offset + flat_depth(red) * Dim(tile_.lanes) + loops::lane();
     w.builder().store(panel_, {&to, 1}, v);
-  }
-
-  /// So few rows that panels would be written to be read once or twice: then b is turned where it is used.
-  bool few_rows() const {
-    Dim rows = roles_.rows.extent;
-    return rows.is_constant() && rows.value() <= kFewRows;
   }
 
   /// Lanes of a transposition in registers.
@@ -350,6 +367,27 @@ class TiledContraction {
     });
   }
 
+  // -------------------------------------------------------------- strips of rows
+
+  /// Whether a's columns are copied: they run along memory, the next is far from each, and enough lanes use them.
+  bool rows_far_apart() const {
+    if (roles_.rows.extent == Dim(1) || view_.red.empty() || turned_) return false;
+    auto at_least = [](Dim d, i64 least) { return !d.is_constant() || d.value() >= least; };
+    if (!at_least(roles_.lanes.extent, kStripLanes) || !at_least(depth_, kStripDepth)) return false;
+    if (stride(false, std::nullopt) != Dim(1)) return false;
+    auto next = stride(false, view_.red.size() - 1);
+    return next && at_least(*next, kFarApart / bytes(g_.type(roles_.a).dtype()));
+  }
+
+  void pack_strips(KernelWriter& w) {
+    strips_.emplace();
+    Strips::Extents extents{outer_extents(Side::a), roles_.rows.extent, tile_.rows, view_.red_extents};
+    strips_->pack(w, extents, view_.dtype, [&](std::span<const Dim> outer, Dim row, std::span<const Dim> red) {
+      Coords full = every_outer(Side::a, outer);
+      return w.at(roles_.a, index_of(false, result_at(full, row + loops::lane(), 0), red));
+    });
+  }
+
   // -------------------------------------------------------------- products
 
   /// Row tiles that one unit walks with its panels, and lanes of the panels that take turns on a strip of rows.
@@ -359,6 +397,8 @@ class TiledContraction {
   /// Steps of the reduction that a unit takes with all its tiles before the next, where whole panels would crowd the
   /// second cache.
   static constexpr i64 kDepth = 1024;
+  /// Strips of rows are copied where steps lie so many bytes apart and so many lanes use them: 128 only repay the copy.
+  static constexpr i64 kStripLanes = 256, kStripDepth = 64, kFarApart = 1024;
 
   /// What one unit of work is.
   struct Units {
@@ -372,7 +412,7 @@ class TiledContraction {
     u.panels = std::max<i64>(1, kGroupLanes / std::max(1, tile_.lanes * words()));
     auto count = [&] {
       u.strips = ceildiv(row_tiles_, u.tiles), u.groups = ceildiv(panels_, u.panels);
-      return product(outer_extents(false)) * u.strips * u.groups;
+      return product(outer_extents(Side::both)) * u.strips * u.groups;
     };
     auto few = [&](Dim units) { return units.is_constant() && units.value() < kUnits; };
     while (few(count()) && u.tiles > 2) u.tiles /= 2;
@@ -389,7 +429,7 @@ class TiledContraction {
 
   void multiply(KernelWriter& w) {
     Units u = choose_units();
-    Shape outer = outer_extents(false), extents{product(outer), u.groups, u.strips};
+    Shape outer = outer_extents(Side::both), extents{product(outer), u.groups, u.strips};
     Epilogue epilogue(g_, index_, group_, view_.result);
     loops::Builder& b = w.builder();
     b.parallel("p", product(extents), [&](Dim p) {
@@ -399,7 +439,9 @@ class TiledContraction {
       Dim panel = unit[1] * Dim(u.panels), panels = u.groups == Dim(1) ? panels_ : min(panels_ - panel, u.panels);
       auto walk = [&](const std::function<void(const Tile&)>& f) {
         b.serial("i", tiles, [&](Dim t) {
-          auto one = [&](Dim j) { f({at, (first + t) * Dim(tile_.rows), panel + j, t, j}); };
+          auto one = [&](Dim j) {
+            f({at, (first + t) * Dim(tile_.rows), panel + j, t, j, min(t + Dim(1), tiles - Dim(1))});
+          };
           if (u.panels == 1) return one(0);
           b.serial("j", panels, one);
         });
@@ -419,7 +461,7 @@ class TiledContraction {
   struct Tile {
     std::span<const Dim> outer;
     Dim row, panel;
-    Dim i, j;  // within the unit
+    Dim i, j, next;  // within the unit; the i that follows
   };
 
   /// Sums wait in scratch for the next block of the reduction; the chain of each goes on as if they had not.
@@ -448,13 +490,6 @@ class TiledContraction {
 
   int words() const { return std::max(1, bits(view_.dtype) / 32); }
 
-  Dim outer_of_b(std::span<const Dim> outer) const {
-    Dim flat = 0;
-    for (size_t i = 0; i < roles_.outer.size(); ++i)
-      if (outer_in_b(roles_.outer[i])) flat = flat * view_.out_extents[roles_.outer[i]] + outer[i];
-    return flat;
-  }
-
   KernelWriter::TileContext context(const Tile& t) const {
     return {tile_.rows, tile_.lanes, row_limit(t.row), lane_limit(t.panel)};
   }
@@ -466,13 +501,23 @@ class TiledContraction {
   /// The sums of a tile over the present part of the reduction, added to `before`.
   Val sums(KernelWriter& w, const Tile& t, Val before) {
     Coords red;
-    outer_of_ = t.outer, lane_of_ = t.panel * Dim(tile_.lanes);
-    return chain(w, context(t), result_of(t), panel_offset(outer_of_b(t.outer), t.panel), red, before);
+    outer_of_ = t.outer, row_of_ = t.row, lane_of_ = t.panel * Dim(tile_.lanes);
+    return chain(w, context(t), result_of(t), panel_offset(flat_outer(Side::b, t.outer), t.panel), red, before);
   }
 
   void finish(KernelWriter& w, const Epilogue& epilogue, const Tile& t, Val sum) {
     w.set_tile(context(t));
+    // What a long epilogue reads of the next tile arrives while that tile's products are made.
+    if (target_.compiled) w.fetch_ahead(t.i, t.next);
     epilogue.store(w, result_of(t), sum);
+    w.fetch_nothing();
+  }
+
+  Val column_of_a(KernelWriter& w, std::span<const Dim> out, std::span<const Dim> red) const {
+    if (strips_) return strips_->column(w.builder(), flat_outer(Side::a, outer_of_), row_of_, flat_depth(red));
+    Val x = w.at(roles_.a, index_of(false, out, red));
+    if (reads_computed(roles_.a) && !plain_load(w.builder(), x)) throw Refusal{roles_.a};
+    return x;
   }
 
   Val chain(KernelWriter& w, const KernelWriter::TileContext& context, std::span<const Dim> out, Dim offset,
@@ -480,8 +525,7 @@ class TiledContraction {
     size_t axis = red.size();
     if (axis == view_.red.size()) {
       w.set_tile(context);
-      Val x = w.at(roles_.a, index_of(false, out, red)), y;
-      if (reads_computed(roles_.a) && !plain_load(w.builder(), x)) throw Refusal{roles_.a};
+      Val x = column_of_a(w, out, red), y;
       if (packed_) {
         Dim from = offset + flat_depth(red) * Dim(tile_.lanes) + loops::lane();
         y = w.builder().load(panel_, {&from, 1}, 1, tile_.lanes);
@@ -508,8 +552,7 @@ class TiledContraction {
     auto add = [&](Dim k, Val sum, std::optional<Val> y) {
       red.push_back(k);
       w.set_tile(context);
-      Val x = w.at(roles_.a, index_of(false, out, red));
-      if (reads_computed(roles_.a) && !plain_load(b, x)) throw Refusal{roles_.a};
+      Val x = column_of_a(w, out, red);
       Val other = y ? *y : w.at(roles_.b, index_of(true, out, red));
       red.pop_back();
       return roles_.swapped ? multiply_add(b, other, x, sum) : multiply_add(b, x, other, sum);
@@ -538,8 +581,9 @@ class TiledContraction {
   Dim panels_, row_tiles_, depth_;
   bool packed_ = true, turned_ = false;
   std::span<const Dim> outer_of_;  // of the tile being written
-  Dim lane_of_;
+  Dim row_of_, lane_of_;
   int panel_ = -1;
+  std::optional<Strips> strips_;
   struct Part {
     Dim first, count;
   };

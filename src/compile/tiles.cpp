@@ -20,7 +20,8 @@ int balanced(Dim extent, int most) {
   return static_cast<int>((n + parts - 1) / parts);
 }
 
-/// The tile that wastes least of `lanes`; the first of equals.
+/// The tile that wastes least of `lanes`; an earlier one where that is nearly the same: narrow tiles take more
+/// broadcasts for each product.
 ContractionTile least_waste(std::span<const ContractionTile> tiles, Dim lanes, int elements) {
   if (!lanes.is_constant()) return tiles[0];
   ContractionTile best = tiles[0];
@@ -28,7 +29,7 @@ ContractionTile least_waste(std::span<const ContractionTile> tiles, Dim lanes, i
   for (ContractionTile t : tiles) {
     i64 width = std::max(1, t.lanes / elements), n = std::max<i64>(lanes.value(), 1);
     i64 padded = (n + width - 1) / width * width;
-    if (least < 0 || padded < least) {
+    if (least < 0 || padded * 100 < least * 93) {
       least = padded;
       best = t;
     }

@@ -77,6 +77,72 @@ TEST(TiledContraction, SymbolicSizes) {
     }
 }
 
+/// As gradients of weights are: the first operand runs along the rows and its steps lie far apart, so that it is
+/// copied.
+TEST(TiledContraction, StridedRowsAreCopied) {
+  auto temps = [](const Problem& p, bool provable = true) {
+    GraphIndex index(*p.graph);
+    Lowered l = lower_tiled_contraction(*p.graph, index, p.group, Target{}).value();
+    auto findings = verify(l.kernel);
+    EXPECT_TRUE(findings.empty() || !provable) << ::testing::PrintToString(findings);
+    size_t count = 0;
+    for (const auto& a : l.arguments) count += a.temp;
+    return count;
+  };
+  for (auto [m, n, k] : {std::tuple{258, 256, 64}, {259, 257, 65}, {301, 300, 75}, {1027, 266, 67}, {260, 784, 64}}) {
+    Builder b;
+    Value x = input(b, {k, m}), y = input(b, {k, n});
+    SCOPED_TRACE(std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k));
+    Problem p = problem(b, {dot(x, y, {}, {}, {0}, {0})});
+    EXPECT_EQ(temps(p), 2u);
+    expect_same(p);
+  }
+  {  // steps that are near each other, or used by few lanes, are read where they lie
+    Builder b;
+    EXPECT_EQ(temps(problem(b, {dot(input(b, {70, 20}), input(b, {70, 270}), {}, {}, {0}, {0})})), 1u);
+  }
+  {
+    Builder b;
+    EXPECT_EQ(temps(problem(b, {dot(input(b, {70, 400}), input(b, {70, 130}), {}, {}, {0}, {0})})), 1u);
+  }
+  {  // a batch and two contracted axes, where the units are too many for what the verifier proves
+    Builder b;
+    Value x = input(b, {3, 2, 37, 263}), y = input(b, {3, 2, 37, 270});
+    Problem p = problem(b, {dot(x, y, {0}, {0}, {1, 2}, {1, 2})});
+    EXPECT_EQ(temps(p, false), 2u);
+    expect_same(p);
+  }
+  {  // two contracted axes, as of batches of sequences
+    Builder b;
+    Problem p = problem(b, {dot(input(b, {4, 37, 263}), input(b, {4, 37, 270}), {}, {}, {0, 1}, {0, 1})});
+    EXPECT_EQ(temps(p), 2u);
+    expect_same(p);
+  }
+  {  // a reduction in blocks
+    Builder b;
+    expect_same(problem(b, {dot(input(b, {2600, 261}), input(b, {2600, 267}), {}, {}, {0}, {0})}));
+  }
+  for (DType d : {DType::f64, DType::bf16, DType::i32}) {
+    Builder b;
+    expect_same(problem(b, {dot(input(b, {70, 513}, d), input(b, {70, 260}, d), {}, {}, {0}, {0})}));
+  }
+}
+
+TEST(TiledContraction, StridedRowsOfSymbolicSizes) {
+  Dim m = Dim::symbol("m"), n = Dim::symbol("n"), k = Dim::symbol("k");
+  for (auto [mv, nv, kv] : {std::tuple{1, 1, 1}, {0, 5, 3}, {5, 3, 0}, {6, 64, 16}, {13, 70, 37}, {301, 129, 65}}) {
+    Builder b;
+    Value x = input(b, {k, m}), y = input(b, {k, n});
+    Value sum = dot(x, y, {}, {}, {0}, {0}), v = sum;
+    for (int i = 0; i < 8; ++i) v = add(mul(v, sum), sum);  // long, so that it fetches the next tile's
+    Problem p = problem(b, {v}, {"mul", "add"});
+    p.sizes.set(m, mv);
+    p.sizes.set(n, nv);
+    p.sizes.set(k, kv);
+    expect_same(p);
+  }
+}
+
 TEST(TiledContraction, BatchesAndManyAxes) {
   {
     Builder b;
