@@ -39,7 +39,11 @@ class CompiledKernel {
 
   /// Iterations lo <= i < hi of phase `phase`; as loops::Entry. Buffers that are stored to with `.nt` are aligned to 64
   /// bytes, scratch always is.
-  void run(i64 phase, void* const* buffers, const i64* sizes, i64 lo, i64 hi, void* scratch, i64* error) const {
+#if defined(__clang__)  // machine code has no type in front of it for the sanitizer of function calls
+  __attribute__((no_sanitize("function")))
+#endif
+  void
+  run(i64 phase, void* const* buffers, const i64* sizes, i64 lo, i64 hi, void* scratch, i64* error) const {
     phases_[static_cast<size_t>(phase)](buffers, sizes, lo, hi, scratch, error);
   }
   i64 phases() const { return static_cast<i64>(phases_.size()); }
