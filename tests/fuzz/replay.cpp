@@ -154,10 +154,9 @@ bool run(int argc, char** argv) {
   }
   if (!target || places.empty()) return false;
   for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM}) std::signal(s, keep);
-#if !TENON_ADDRESS_SANITIZER
   rlimit limit{kMostMemory, kMostMemory};
-  setrlimit(RLIMIT_AS, &limit);  // what asks for more gets bad_alloc, which no reader catches
-#endif
+  if (!TENON_ADDRESS_SANITIZER)
+    setrlimit(RLIMIT_AS, &limit);  // who asks for more gets bad_alloc, which no reader catches
   run(*target, places, seconds);
   return true;
 }
