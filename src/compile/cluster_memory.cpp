@@ -6,10 +6,6 @@
 
 namespace tn {
 
-static bool same(std::span<const Dim> a, std::span<const Dim> b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end());
-}
-
 /// Which clusters compute the node's results on the way; notes what has to lie in memory.
 void Clusters::note_readers(u32 n) {
   const Node& node = g_.nodes()[n];

@@ -8,14 +8,8 @@ namespace tn {
 
 namespace {
 
-constexpr size_t kMostSources = 32;               // of a movement that is computed on the way
-constexpr i64 kFewRows = 16, kMostAlone = 65536;  // rows, and elements in all, that one thread may have
-
-bool same(std::span<const Dim> a, std::span<const Dim> b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
-
-void add_once(std::vector<u32>& list, u32 x) {
-  if (std::find(list.begin(), list.end(), x) == list.end()) list.push_back(x);
-}
+constexpr size_t kMostSources = 32;  // of a movement that is computed on the way
+constexpr i64 kFewRows = 16;         // that one thread may have
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 // no cluster: whoever reads them computes them on the way. So is a cheap value that another cluster reads too, when
 // what it is made of lies in memory anyway: computing it twice costs less than storing it.
 #pragma once
+#include <algorithm>
 #include <vector>
 
 #include "compile/group.h"
@@ -103,6 +104,16 @@ class Clusters {
   std::vector<u32> needed_;
   std::vector<std::vector<int>> reached_;  // by movement node: clusters that compute it on the way
 };
+
+/// Elements that one thread may have.
+inline constexpr i64 kMostAlone = 65536;
+
+inline bool same(std::span<const Dim> a, std::span<const Dim> b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end());
+}
+inline void add_once(std::vector<u32>& list, u32 x) {
+  if (std::find(list.begin(), list.end(), x) == list.end()) list.push_back(x);
+}
 
 /// A reshape or barrier: the result is the operand's memory.
 bool is_alias(const Node& n);

@@ -10,14 +10,7 @@ namespace tn {
 
 namespace {
 
-constexpr i64 kMostAlone = 65536;  // elements that one thread may have
-constexpr int kOutside = -2;       // a reader that is no cluster
-
-bool same(std::span<const Dim> a, std::span<const Dim> b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
-
-void add_once(std::vector<u32>& list, u32 x) {
-  if (std::find(list.begin(), list.end(), x) == list.end()) list.push_back(x);
-}
+constexpr int kOutside = -2;  // a reader that is no cluster
 
 }  // namespace
 
