@@ -1,5 +1,6 @@
 #include "runtime/context.h"
 
+#include <atomic>
 #include <chrono>
 #include <cstring>
 
@@ -15,7 +16,8 @@ namespace {
 
 constexpr i64 kParallelWork = 20000;  // below, waking another thread costs more than it brings
 
-/// Scratch of this thread, for one kernel call at a time.
+/// Scratch for the kernel that this thread runs, its workers' parts included: who gets how much does not depend on
+/// which of them wake in time.
 std::byte* scratch(size_t bytes) {
   thread_local StoragePtr block;
   if (bytes == 0) return nullptr;
@@ -126,7 +128,7 @@ void Context::bind_instruction(const Instruction& i, Bound& bound, const DimEnv&
       bool alone = extent <= 1 || work < kParallelWork;
       bound.phases.push_back({extent, alone ? 0 : std::max<i64>(1, extent / (threads * 8))});
     }
-    bound.scratch = static_cast<size_t>(evaluate(i.scratch, env));
+    bound.scratch = (static_cast<size_t>(evaluate(i.scratch, env)) + 127) / 128 * 128;
   }
   for (const PlanPtr& body : i.bodies) {
     bound.bodies.push_back(std::make_unique<Context>(body));
@@ -187,16 +189,17 @@ void Context::run_kernel(const Instruction& i, Bound& bound) {
   for (size_t k = 0; k < i.buffers.size(); ++k) bound.buffers[k] = at_[i.buffers[k]];
   const Executable& code = *i.code;
   const RunLimits* limits = run_limits();
-  i64 error = 0;
+  std::atomic<i64> error = 0;
+  std::byte* parts = scratch(bound.scratch * static_cast<size_t>(ThreadPool::shared().threads()));
   for (size_t phase = 0; phase < bound.phases.size(); ++phase) {
     auto [extent, grain] = bound.phases[phase];
     if (extent <= 0) continue;
-    auto piece = [&](i64 lo, i64 hi, int) {
+    auto piece = [&](i64 lo, i64 hi, int worker) {
       i64 mine = 0;
       if (limits) check_time(*limits);
-      code.run(static_cast<i64>(phase), bound.buffers.data(), bound.sizes.data(), lo, hi, scratch(bound.scratch),
-               &mine);
-      if (mine != 0) error = mine;
+      code.run(static_cast<i64>(phase), bound.buffers.data(), bound.sizes.data(), lo, hi,
+               parts + bound.scratch * static_cast<size_t>(worker), &mine);
+      if (mine != 0) error.store(mine, std::memory_order_relaxed);
     };
     if (grain == 0)
       piece(0, extent, 0);
@@ -205,7 +208,7 @@ void Context::run_kernel(const Instruction& i, Bound& bound) {
     runtime_counters().phases++;
     if (!code.compiled()) runtime_counters().interpreted++;
   }
-  if (error != 0) internal("a kernel's check " + std::to_string(error) + " failed");
+  if (error != 0) internal("a kernel's check " + std::to_string(error.load()) + " failed");
 }
 
 void Context::run_native(const Instruction& i, Bound& bound) {
