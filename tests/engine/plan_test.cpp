@@ -238,7 +238,7 @@ TEST(HostilePlan, StructureIsVerified) {
   std::string into_input = text.substr(0, copy) + "  copy 0 0\n}\n";
   expect_error([&] { parse_plan(into_input, tables); }, "expected only outputs and temps written");
   std::string deep;
-  for (int i = 0; i < 100000; ++i) deep += "plan() -> () forward [] { cond cond 1 () -> () spare [] {} [";
+  for (int i = 0; i < 100000; ++i) deep += "plan() -> () forward [] guards [] { cond cond 1 () -> () spare [] {} [";
   expect_error([&] { parse_plan(deep, tables); }, "at most 200 levels");
 }
 
