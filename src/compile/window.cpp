@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "compile/tiles.h"
+#include "compile/touch.h"
 
 namespace tn {
 
@@ -54,52 +55,60 @@ Dim PaddedCopy::plane_of(Dim rows, Dim width) {
 PaddedCopy::PaddedCopy(KernelWriter& w, const WindowView& view, u32 value, DType dtype, Dim rows)
     : view_(view), value_(value), dtype_(dtype), rows_(rows), width_(view.span(1, view.result[1])) {
   plane_ = plane_of(rows_, width_);
-  // Tiles may read past their last pixel, never past this.
-  buffer_ = w.builder().alloc("image", dtype, {view.channels * plane_ + Dim(kSlack)});
+  // Tiles may read past their last pixel, never past this; so does the last row's padding.
+  buffer_ = w.builder().alloc("image", dtype, {view.channels * plane_ + Dim(kSlack + view.low[1])});
 }
 
-void PaddedCopy::clear(KernelWriter& w) const {
+void PaddedCopy::fill(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim first_row) const {
   loops::Builder& b = w.builder();
-  Dim total = view_.channels * plane_ + Dim(kSlack);
-  b.serial("z", floordiv(total, 16), [&](Dim z) {
-    Val zero = b.constant(0, dtype_, 1, 16);
-    Dim to = z * Dim(16) + loops::lane();
-    b.store(buffer_, {&to, 1}, zero);
+  // Rows of the copy that lie in the picture, the only ones that are read; padding is not negative, so columns always
+  // do. Behind each row come the zeros on its right and on the next one's left.
+  Dim top = max(Dim(view_.low[0]) - first_row, 0);
+  Dim bottom = min(rows_, view_.image[0] + Dim(view_.low[0]) - first_row);
+  Dim columns = max(min(view_.image[1], width_ - Dim(view_.low[1])), 0), count = max(bottom - top, 0);
+  b.serial("c", view_.channels, [&](Dim c) {
+    b.serial("f", min(count, 1), [&](Dim) { zeros(w, c * plane_ + top * width_, min(view_.low[1], width_)); });
+    b.serial("y", count, [&](Dim row) {
+      Dim y = first_row + top + row - Dim(view_.low[0]);
+      copy_row(w, at, c, y, c * plane_ + (top + row) * width_ + Dim(view_.low[1]), columns);
+    });
   });
 }
 
-void PaddedCopy::fill(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim first_row,
-                      bool cleared) const {
-  loops::Builder& b = w.builder();
-  if (cleared) clear(w);
-  // Rows of the copy that lie in the picture; padding is not negative, so columns always do.
-  Dim top = max(Dim(view_.low[0]) - first_row, 0);
-  Dim bottom = min(rows_, view_.image[0] + Dim(view_.low[0]) - first_row);
-  Dim columns = min(view_.image[1], width_ - Dim(view_.low[1]));
-  auto copy = [&] {
-    b.serial("c", view_.channels, [&](Dim c) {
-      b.serial("y", max(bottom - top, 0), [&](Dim row) {
-        Dim y = first_row + top + row - Dim(view_.low[0]);
-        copy_row(w, at, c, y, c * plane_ + (top + row) * width_ + Dim(view_.low[1]), columns);
-      });
-    });
-  };
-  // Of a size that is any, windows may all lie in the left padding, or be none: then there is nothing to copy.
-  if (provably_nonnegative(columns)) return copy();
-  b.serial("w", max(min(columns, 1), 0), [&](Dim) { copy(); });
+void PaddedCopy::zeros(KernelWriter& w, Dim to, Dim count) const {
+  blocks(w, count, kZeros, {}, [&](Dim base, std::span<const Val>) {
+    Val zero = w.builder().constant(0, dtype_, 1, kZeros);
+    Dim place = to + base + loops::lane();
+    w.builder().store(buffer_, {&place, 1}, zero, {kNoLimit, w.tile().lane_limit, false, 0});
+    return std::vector<Val>{};
+  });
 }
 
 void PaddedCopy::copy_row(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim c, Dim y, Dim to,
                           Dim columns) const {
-  bool whole = columns.is_constant() && columns.value() >= 1 && columns.value() <= kLanes;
-  blocks(w, columns, whole ? static_cast<int>(columns.value()) : kLanes, {}, [&](Dim base, std::span<const Val>) {
+  loops::Builder& b = w.builder();
+  bool whole = columns.is_constant() && width_.is_constant() && width_.value() <= kLanes && columns.value() >= 1;
+  if (whole) {
+    int lanes = static_cast<int>(width_.value());
+    w.set_tile({1, lanes, kNoLimit, columns});
+    Val v = w.widened(w.at(value_, at(c, y, loops::lane())), 1, lanes);
+    if (columns != width_) {
+      Val lane = b.dim(loops::lane(), DType::i32, 1, lanes), end = b.constant_int(columns.value(), DType::i32);
+      Val inside = b.less(lane, end), zero = b.constant(0, dtype_);
+      v = b.select(inside, v, zero);
+    }
+    Dim place = to + loops::lane();
+    return b.store(buffer_, {&place, 1}, v);
+  }
+  blocks(w, columns, kLanes, {}, [&](Dim base, std::span<const Val>) {
     auto tile = w.tile();
     Val v = w.at(value_, at(c, y, base + loops::lane()));
     v = w.widened(v, 1, tile.lanes);
     Dim place = to + base + loops::lane();
-    w.builder().store(buffer_, {&place, 1}, v, {kNoLimit, tile.lane_limit, false, 0});
+    b.store(buffer_, {&place, 1}, v, {kNoLimit, tile.lane_limit, false, 0});
     return std::vector<Val>{};
   });
+  zeros(w, to + columns, width_ - columns);
 }
 
 Val PaddedCopy::column(KernelWriter& w, Dim offset, Dim row_step, int rows) const {
@@ -121,6 +130,19 @@ class WindowContraction {
     blocks_ = ceildiv(view.features, tile_.lanes);
     columns_ = ceildiv(view.result[1], tile_.rows);
     choose_rows();
+    Dim pictures[] = {view.pictures, view.channels, view.image[0], view.image[1]};
+    if (row_blocks_ == Dim(1))
+      next_.emplace(g, index, group, v.a, pictures, [](Dim p, Dim c, Dim y, Dim x) { return Coords{p, c, y, x}; });
+    stored_ = touches(g, index, group, [&](KernelWriter& w) {
+      w.set_tile({1, 1});
+      for (u32 o : group.outputs) {
+        Val sum = w.builder().constant(0, v.dtype);
+        w.remember(v.result, v.out, sum);
+        Val x = w.at(o, v.out);
+        w.store(o, v.out, x);
+      }
+    });
+    std::erase_if(stored_, [&](const Touch& t) { return coefficient(t.offset, v.out[3]) != Dim(1); });
   }
 
   Lowered run() {
@@ -241,7 +263,7 @@ class WindowContraction {
       Dim picture = row_blocks_ == Dim(1) ? p : floordiv(p, row_blocks_);
       Dim first = row_blocks_ == Dim(1) ? Dim(0) : (p - picture * row_blocks_) * rows_;
       PaddedCopy copy(w, view_, v_.a, v_.dtype, view_.span(0, rows_));
-      copy.fill(w, [&](Dim c, Dim y, Dim x) { return Coords{picture, c, y, x}; }, first * Dim(view_.step[0]), true);
+      copy.fill(w, [&](Dim c, Dim y, Dim x) { return Coords{picture, c, y, x}; }, first * Dim(view_.step[0]));
       Dim rows = provably_divisible(view_.result[0], rows_.value()) || row_blocks_ == Dim(1)
                      ? (row_blocks_ == Dim(1) ? view_.result[0] : rows_)
                      : min(view_.result[0] - first, rows_);
@@ -260,10 +282,10 @@ class WindowContraction {
     Dim corner = y * Dim(view_.step[0]) * copy.width() + x * Dim(tile_.rows) * Dim(view_.step[1]);
     Rows inside = rows_inside((first + y) * Dim(view_.step[0]));
     Val sum = b.loop("c", view_.channels, {&zero, 1}, [&](Dim c, std::span<const Val> carried) {
+      fetch_ahead(w, {picture, block, first + y, x}, c);
       Dim panel = block * panel_size() + c * tap_count() * panel_row();
       return std::vector<Val>{taps(w, copy, corner + c * copy.plane(), panel, inside, carried[0])};
     })[0];
-    prefetch(w, picture, block, y, x);
     Val turned = b.transpose(sum);
     Dim past = view_.result[1] - x * Dim(tile_.rows);
     Dim pixels = provably_divisible(view_.result[1], tile_.rows) ? kNoLimit : past;
@@ -283,20 +305,26 @@ class WindowContraction {
     return {begin, max(end - begin, 0)};
   }
 
-  /// The next picture comes to the second cache while this one is worked on, a few lines with each tile.
-  void prefetch(KernelWriter& w, Dim picture, Dim block, Dim y, Dim x) {
-    u32 producer = index_.producer[v_.a];
-    bool plain = producer == GraphIndex::kInput || !group_.computed[producer];
-    Dim size = view_.channels * view_.image[0] * view_.image[1];
+  struct Place {
+    Dim picture, block, y, x;  // of a tile
+  };
+
+  /// Spread over a tile's channels: some of the next picture comes to the second cache, and what the tile will be
+  /// stored to (or added to) comes to the first. A row of pixels that began with the tile before is fetched to its end.
+  void fetch_ahead(KernelWriter& w, const Place& at, Dim c) const {
+    Dim tile = (at.block * view_.result[0] + at.y) * columns_ + at.x;
     Dim tiles = blocks_ * view_.result[0] * columns_;
-    if (!plain || row_blocks_ != Dim(1) || !size.is_constant() || !tiles.is_constant() || tiles.value() == 0) return;
-    i64 line = 64 / bytes(g_.type(v_.a).dtype()), lines = (size.value() + line - 1) / line;
-    i64 each = (lines + tiles.value() - 1) / tiles.value();
-    Dim tile = (block * view_.result[0] + y) * columns_ + x;
-    w.builder().serial("l", each, [&](Dim l) {
-      Dim ahead = (picture + Dim(1)) * size + (tile * Dim(each) + l) * Dim(line);
-      w.builder().prefetch(w.input_buffer(v_.a), {&ahead, 1});
-    });
+    if (next_) next_->fetch(w, at.picture, tile * view_.channels + c, tiles * view_.channels);
+    i64 each = 1;
+    if (view_.channels.is_constant() && view_.channels != Dim(0))
+      each = (tile_.lanes + view_.channels.value() - 1) / view_.channels.value();
+    for (i64 i = 0; i < each; ++i) {
+      Dim feature = at.block * panel_row() + min(c * Dim(each) + Dim(i), tile_.lanes - 1);
+      Dim last = at.x * Dim(tile_.rows) + Dim(tile_.rows - 1);
+      const std::pair<Dim, Dim> there[] = {
+          {v_.out[0], at.picture}, {v_.out[1], feature}, {v_.out[2], at.y}, {v_.out[3], last}};
+      for (const Touch& t : stored_) fetch(w, t, there, 0, t.written ? loops::Fetch::write : loops::Fetch::near);
+    }
   }
 
   /// All taps of one channel. Not unrolled: in one block of code the pixels that neighbouring taps share would be kept
@@ -322,6 +350,8 @@ class WindowContraction {
   const ContractionView& v_;
   const WindowView& view_;
   ContractionTile tile_;
+  std::optional<NextPicture> next_;
+  std::vector<Touch> stored_;
   Dim blocks_, columns_, rows_ = 1, row_blocks_ = 1;
   int panels_ = -1, block_ = 16;
 };

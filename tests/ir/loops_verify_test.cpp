@@ -257,6 +257,9 @@ TEST(Verify, FindsWrongTypes) {
   k = cumsum();
   last(k, Kind::slice).at = 16;
   expect_finding(k, "lies outside");
+  k = gather_rows();
+  last(k, Kind::prefetch).at = 3;
+  expect_finding(k, "in a way that is none");
 }
 
 TEST(Verify, FindsUnspecifiedElements) {
