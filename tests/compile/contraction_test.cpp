@@ -256,6 +256,8 @@ TEST(WindowContraction, ManyShapes) {
       {{2, 6, 5, 5}, {9, 6, 1, 1}, {2, 2}, {0, 0}, {0, 0}},
       {{0, 2, 5, 4}, {3, 2, 3, 3}},
       {{1, 2, 3, 3}, {3, 2, 3, 3}, {1, 1}, {0, 0}, {0, 0}},
+      {{65, 1, 28, 28}, {3, 1, 3, 3}},  // units of two pictures, and of one
+      {{1, 40, 9, 9}, {40, 40, 3, 3}},  // weights packed in a phase of their own
   };
   for (const Window& c : kAll) {
     Builder b;
@@ -320,15 +322,32 @@ TEST(WindowGradient, ReadsThroughMovements) {
 }
 
 TEST(WindowContraction, FusesBothSides) {
-  Builder b;
-  Value x = input(b, std::vector<i64>{2, 3, 14, 14}), w = input(b, std::vector<i64>{3, 40, 3, 3});
-  Value bias = input(b, std::vector<i64>{40}), more = input(b, std::vector<i64>{2, 40, 14, 14});
-  Value positive = maximum(x, zeros_like(x));
-  Value flipped = flip(permute(w, {1, 0, 2, 3}), {2, 3});
-  Value sum = conv(positive, flipped, {{}, {}});
-  Value biased = add(add(sum, broadcast(bias, shape_of(sum), {1})), more);
-  expect_same(problem(b, {maximum(biased, zeros_like(biased))}, {"add", "broadcast", "maximum", "permute", "flip"}),
-              true, lower_window_contraction);
+  for (i64 features : {40, 32, 16}) {
+    Builder b;
+    Value x = input(b, {2, 3, 14, 14}), w = input(b, {3, features, 3, 3});
+    Value bias = input(b, {features}), more = input(b, {2, features, 14, 14});
+    Value positive = maximum(x, zeros_like(x));
+    Value flipped = flip(permute(w, {1, 0, 2, 3}), {2, 3});
+    Value sum = conv(positive, flipped, {{}, {}});
+    Value biased = add(add(sum, broadcast(bias, shape_of(sum), {1})), more);
+    expect_same(problem(b, {maximum(biased, zeros_like(biased))}, {"add", "broadcast", "maximum", "permute", "flip"}),
+                true, lower_window_contraction);
+  }
+}
+
+/// Units pack the weights for themselves where that is little beside their work.
+TEST(WindowContraction, PacksInsideUnits) {
+  auto phases = [](std::vector<i64> x, std::vector<i64> w) {
+    Builder b;
+    Problem p = problem(b, {conv(input(b, x), input(b, w), {{}, {}})});
+    GraphIndex index(*p.graph);
+    return lower_window_contraction(*p.graph, index, p.group, Target{})->kernel.phases().size();
+  };
+  EXPECT_EQ(phases({128, 32, 28, 28}, {32, 32, 3, 3}), 1u);
+  EXPECT_EQ(phases({2, 8, 14, 14}, {32, 8, 3, 3}), 1u);
+  EXPECT_EQ(phases({128, 64, 14, 14}, {64, 64, 3, 3}), 2u);
+  EXPECT_EQ(phases({1, 64, 14, 14}, {64, 64, 3, 3}), 2u);
+  EXPECT_EQ(phases({128, 512, 28, 28}, {512, 512, 3, 3}), 2u);
 }
 
 // ---------------------------------------------------------------- fetching ahead

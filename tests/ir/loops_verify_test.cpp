@@ -10,7 +10,18 @@
 namespace tn::loops {
 namespace {
 
-using namespace samples;
+using samples::add;
+using samples::all;
+using samples::chain;
+using samples::cumsum;
+using samples::Dims;
+using samples::gather_rows;
+using samples::matmul;
+using samples::Role;
+using samples::size;
+using samples::softmax;
+using samples::transpose;
+using samples::Vals;
 
 TEST(Verify, AcceptsSoundKernels) {
   for (const Kernel& k : all()) {
