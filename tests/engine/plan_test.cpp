@@ -134,7 +134,7 @@ TEST(Plan, OfAnotherCodeVersionIsBuiltAgain) {
   if (!has_code()) GTEST_SKIP() << cpu::compiler_problem();
   std::string bytes = bytes_of(build(small_network()));
   u64 stored = runtime_counters().kernels_stored;
-  Plan loaded = opened(patched(bytes, "code 1\n", "code 9\n"));
+  Plan loaded = opened(patched(bytes, "code " + std::to_string(kCodeFormat) + "\n", "code 9\n"));
   EXPECT_NE(loaded.note().find("code is of version 9"), std::string::npos) << loaded.note();
   EXPECT_EQ(runtime_counters().kernels_stored, stored);
   Plan again = opened(bytes, true);
