@@ -323,6 +323,8 @@ TEST(WindowContraction, ManyShapes) {
       {{2, 6, 5, 5}, {9, 6, 1, 1}, {2, 2}, {0, 0}, {0, 0}},
       {{0, 2, 5, 4}, {3, 2, 3, 3}},
       {{1, 2, 3, 3}, {3, 2, 3, 3}, {1, 1}, {0, 0}, {0, 0}},
+      {{65, 1, 28, 28}, {3, 1, 3, 3}},  // units of two pictures, and of one
+      {{1, 40, 9, 9}, {40, 40, 3, 3}},  // weights packed in a phase of their own
   };
   for (const Window& c : kAll) {
     Builder b;
@@ -387,15 +389,80 @@ TEST(WindowGradient, ReadsThroughMovements) {
 }
 
 TEST(WindowContraction, FusesBothSides) {
+  for (i64 features : {40, 32, 16}) {
+    Builder b;
+    Value x = input(b, {2, 3, 14, 14}), w = input(b, {3, features, 3, 3});
+    Value bias = input(b, {features}), more = input(b, {2, features, 14, 14});
+    Value positive = maximum(x, zeros_like(x));
+    Value flipped = flip(permute(w, {1, 0, 2, 3}), {2, 3});
+    Value sum = conv(positive, flipped, {{}, {}});
+    Value biased = add(add(sum, broadcast(bias, shape_of(sum), {1})), more);
+    expect_same(problem(b, {maximum(biased, zeros_like(biased))}, {"add", "broadcast", "maximum", "permute", "flip"}),
+                true, lower_window_contraction);
+  }
+}
+
+/// Units pack the weights for themselves where that is little beside their work.
+TEST(WindowContraction, PacksInsideUnits) {
+  auto phases = [](std::vector<i64> x, std::vector<i64> w) {
+    Builder b;
+    Problem p = problem(b, {conv(input(b, x), input(b, w), {{}, {}})});
+    GraphIndex index(*p.graph);
+    return lower_window_contraction(*p.graph, index, p.group, Target{})->kernel.phases().size();
+  };
+  EXPECT_EQ(phases({128, 32, 28, 28}, {32, 32, 3, 3}), 1u);
+  EXPECT_EQ(phases({2, 8, 14, 14}, {32, 8, 3, 3}), 1u);
+  EXPECT_EQ(phases({128, 64, 14, 14}, {64, 64, 3, 3}), 2u);
+  EXPECT_EQ(phases({1, 64, 14, 14}, {64, 64, 3, 3}), 2u);
+  EXPECT_EQ(phases({128, 512, 28, 28}, {512, 512, 3, 3}), 2u);
+}
+
+// ---------------------------------------------------------------- fetching ahead
+
+/// The value (inputs come first) that each prefetch of the kernel asks for, by how.
+std::vector<std::pair<u32, int>> fetched(const Lowered& l) {
+  std::vector<std::pair<u32, int>> found;
+  for (const loops::Node& n : l.kernel.nodes) {
+    if (n.kind != loops::Kind::prefetch) continue;
+    auto first = l.kernel.buffers.begin();
+    auto argument = std::count_if(first, first + n.buffer, [](const loops::Buffer& b) { return b.is_argument(); });
+    found.emplace_back(l.arguments[static_cast<size_t>(argument)].value, n.at);
+  }
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  return found;
+}
+
+/// The next picture, what is added and what is stored; not the bias, which is read again and again.
+TEST(WindowContraction, FetchesAhead) {
   Builder b;
-  Value x = input(b, std::vector<i64>{2, 3, 14, 14}), w = input(b, std::vector<i64>{3, 40, 3, 3});
-  Value bias = input(b, std::vector<i64>{40}), more = input(b, std::vector<i64>{2, 40, 14, 14});
-  Value positive = maximum(x, zeros_like(x));
-  Value flipped = flip(permute(w, {1, 0, 2, 3}), {2, 3});
-  Value sum = conv(positive, flipped, {{}, {}});
-  Value biased = add(add(sum, broadcast(bias, shape_of(sum), {1})), more);
-  expect_same(problem(b, {maximum(biased, zeros_like(biased))}, {"add", "broadcast", "maximum", "permute", "flip"}),
-              true, lower_window_contraction);
+  Value x = input(b, std::vector<i64>{9, 3, 14, 14}), w = input(b, std::vector<i64>{40, 3, 3, 3});
+  Value bias = input(b, std::vector<i64>{40}), more = input(b, std::vector<i64>{9, 40, 14, 14});
+  Value sum = conv(x, w, {{}, {}});
+  Value y = add(add(sum, broadcast(bias, shape_of(sum), {1})), more);
+  Problem p = problem(b, {y}, {"add", "broadcast"});
+  GraphIndex index(*p.graph);
+  auto l = lower_window_contraction(*p.graph, index, p.group, Target{});
+  using loops::Fetch;
+  auto how = [](Fetch f) { return static_cast<int>(f); };
+  std::vector<std::pair<u32, int>> want{
+      {0, how(Fetch::far)}, {3, how(Fetch::near)}, {p.graph->outputs()[0], how(Fetch::write)}};
+  EXPECT_EQ(fetched(l.value()), want);
+}
+
+/// Both operands of a gradient of weights, though they are read through movements.
+TEST(WindowGradient, FetchesAhead) {
+  Builder b;
+  Value x = input(b, {32, 5, 6, 6}), ct = input(b, {32, 18, 6, 6});
+  Value parts = permute(reshape(ct, {2, 16, 18, 6, 6}), {0, 2, 1, 3, 4});
+  Window c{{}, {}};
+  c.groups = 2;
+  Value y = conv(permute(x, {1, 0, 2, 3}), reshape(parts, {36, 16, 6, 6}), c);
+  Problem p = problem(b, {y}, {"reshape", "permute"});
+  GraphIndex index(*p.graph);
+  auto l = lower_window_contraction(*p.graph, index, p.group, Target{});
+  int far = static_cast<int>(loops::Fetch::far);
+  EXPECT_EQ(fetched(l.value()), (std::vector<std::pair<u32, int>>{{0, far}, {1, far}}));
 }
 
 }  // namespace
