@@ -1,4 +1,7 @@
 // Loads, stores, gathers and scatters: how an index, its strides along r and l, and its limits become instructions.
+#include <algorithm>
+#include <bit>
+
 #include "backend/cpu/emitter.h"
 #include "base/hash.h"
 #include "tenon/error.h"
@@ -141,14 +144,22 @@ Value* Emitter::load_run(const Access& a, Value* pointer, int length, Value* mas
   return from_memory(b_.CreateMaskedLoad(type, pointer, align, mask, other), d);
 }
 
+/// The lanes of a piece that a load has to give, as far as that is known here.
+static int lanes_wanted(const Node& n, int first, int length) {
+  if (!n.any || n.lane_limit == kNone || !n.lane_limit.is_constant()) return length;
+  return static_cast<int>(std::clamp<i64>(n.lane_limit.value() - first, 0, length));
+}
+
 /// Stride 2: two runs that end with the last element wanted, and the even lanes of both.
 Value* Emitter::load_every_second(const Access& a, int row, int piece) {
-  int n = a.cut.length(piece), first = piece * a.cut.width;
-  Value* low = load_run(a, element_pointer(a, row, first), n, nullptr);
+  int length = a.cut.length(piece), first = piece * a.cut.width, n = lanes_wanted(*a.node, first, length);
+  int whole = static_cast<int>(std::bit_ceil(static_cast<u32>(n)));
+  Value* some = n == whole ? nullptr : first_lanes(n, whole);
+  Value* low = load_run(a, element_pointer(a, row, first), whole, some);
   Dim offset = a.base + a.row_stride * Dim(row) + Dim(2 * first + n - 1);
-  Value* high = load_run(a, scopes_->pointer(a.pointer, a.type, a.size, offset), n, nullptr);
+  Value* high = load_run(a, scopes_->pointer(a.pointer, a.type, a.size, offset), whole, some);
   Mask mask;
-  for (int l = 0; l < n; ++l) mask.push_back(l < n / 2 ? 2 * l : 2 * l + 1);
+  for (int l = 0; l < length; ++l) mask.push_back(l >= n ? -1 : l < n / 2 ? 2 * l : whole + 2 * l + 1 - n);
   return b_.CreateShuffleVector(low, high, mask);
 }
 
@@ -187,7 +198,9 @@ Value* Emitter::load_piece(const Access& a, int row, int piece) {
     Value* x = splat(load_element(a, element_pointer(a, row, first), both(ok, lane_inside(a, first))), n);
     return mask ? b_.CreateSelect(mask, x, fill(a, n)) : x;
   }
-  if (!ok && !mask && n % 2 == 0 && a.lane_stride == Dim(2)) return load_every_second(a, row, piece);
+  int wanted = lanes_wanted(*a.node, first, n);
+  bool whole = wanted > 2 && (std::has_single_bit(static_cast<u32>(wanted)) || a.size >= 4);
+  if (!ok && (!mask || wanted < n) && whole && a.lane_stride == Dim(2)) return load_every_second(a, row, piece);
   if (!ok && !mask && a.lane_stride == Dim(-1)) {
     Mask reversed;
     for (int l = 0; l < n; ++l) reversed.push_back(n - 1 - l);

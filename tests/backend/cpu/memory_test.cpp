@@ -93,6 +93,26 @@ TEST(CpuMemory, LaneStrides) {
         }
 }
 
+/// Every second element of rows whose length is known and no whole vector; the last row ends with the buffer.
+TEST(CpuMemory, EverySecondOfAKnownCount) {
+  for (DType d : {DType::f32, DType::f64, DType::i8, DType::boolean})
+    for (i64 count : {1, 2, 3, 5, 7, 8, 13, 14, 15, 16, 23, 31}) {
+      Kernel k;
+      k.name = "halved";
+      Builder b(k);
+      Dim n = b.size(Dim::symbol("n"));
+      int x = b.buffer("X", d, {n, Dim(2 * count - 1)}, Buffer::Role::in);
+      int y = b.buffer("Y", d, {n, Dim(count)}, Buffer::Role::out);
+      b.parallel("i", n, [&](Dim i) {
+        int lanes = count > 16 ? 32 : 16;
+        Dim from[] = {i, Dim(2) * loops::lane()}, to[] = {i, loops::lane()};
+        Val v = b.load(x, from, 1, lanes, {.lanes = count, .any = true});
+        b.store(y, to, v, {.lanes = count});
+      });
+      expect_same_bits(make_case(k, {3}));
+    }
+}
+
 TEST(CpuMemory, SymbolicStridesAndNegativeOffsets) {
   Kernel k;
   k.name = "view";
