@@ -19,6 +19,7 @@ static std::string tagged(std::string_view op, std::string_view message) {
 void fail(std::string_view op, std::string_view message) { throw Error(tagged(op, message)); }
 
 void fail(std::string_view op, std::string_view message, const Location& where) {
+  if (!where.line()) fail(op, message);  // no place of a program: a node of a file, say
   throw Error(tagged(op, message) + " (" + to_string(where) + ")");
 }
 
