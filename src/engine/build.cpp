@@ -90,6 +90,7 @@ std::shared_ptr<PlanState> build_plan(NamedGraph net, const BuildOptions& option
   auto has = [&](const PassInfo& pass) {
     return std::ranges::find(options.without, pass.name) == options.without.end();
   };
+  s->guards = guards_of(*net.graph);
   if (has(kFold)) net.graph = fold_constants(net.graph);
   s->plan = tn::Plan::build(net.graph, t, false, has(kPack));
   s->note = cpu::compiler_problem();

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/array.h"
+#include "ir/guard.h"
 #include "tenon/engine.h"
 #include "tenon/type.h"
 
@@ -54,6 +55,7 @@ std::shared_ptr<void> map_file(const std::string& path, std::string_view& bytes)
 ///   metadata "key" "value"
 ///   profile "batch" 1 64 256
 ///   without "fuse"
+///   guard n - 3 "[slice] expected ..."   a size that has to be at least 0, and what to say else
 ///   array f32[32, 1, 3, 3] 128           offset in the data
 ///   constant "conv1.weight" 0            further input of the graph: name, array
 ///   kernel 0 5320                        offset and bytes in the objects
@@ -64,6 +66,7 @@ struct Manifest {
   std::vector<std::pair<std::string, std::string>> metadata;
   std::vector<ShapeProfile> profiles;
   std::vector<std::string> without;
+  std::vector<Guard> guards;
   struct ArrayPlace {
     Type type;
     u64 offset;

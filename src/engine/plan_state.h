@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "engine/plan_file.h"
+#include "ir/guard.h"
 #include "ir/named_graph.h"
 #include "runtime/plan.h"
 
@@ -13,6 +14,7 @@ class PlanState {
   std::vector<NamedType> inputs, outputs;
   std::vector<ShapeProfile> profiles;
   std::vector<std::string> without;  // passes switched off
+  std::vector<Guard> guards;         // what sizes have to fulfil
   PlanPtr plan;
   std::string note;
   std::string isa = "none";  // what its machine code is for

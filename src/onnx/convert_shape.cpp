@@ -264,6 +264,9 @@ Values split(Call& c) {
     for (i64 i = 0; i + 1 < n; ++i) parts.push_back(each);
     parts.push_back(whole - each * Dim(n - 1));
   }
+  Dim all = std::accumulate(parts.begin(), parts.end(), Dim(0));
+  if (all != whole && (all - whole).is_constant())
+    c.refuse("parts of " + to_string(whole) + " elements in all", to_string(all));
   Values r;
   Dim at = 0;
   for (Dim p : parts) {

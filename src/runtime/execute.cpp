@@ -7,6 +7,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "ir/guard.h"
 #include "runtime/context.h"
 #include "runtime/donation.h"
 #include "runtime/limits.h"
@@ -39,7 +40,7 @@ struct Bound {
 
 class Entry {
  public:
-  explicit Entry(const GraphPtr& g) : graph_(g) {}
+  explicit Entry(const GraphPtr& g) : graph_(g), guards_(guards_of(*g)) {}
 
   std::vector<Array> run(std::span<const Array> inputs, const Mask& donated) {
     std::unique_ptr<Bound> b = take(inputs, donated);
@@ -112,6 +113,7 @@ class Entry {
     }
     if (!found) found = std::make_unique<Bound>(now);
     DimEnv env = bind_shapes(graph_->input_types(), inputs);
+    check_guards(guards_, env);
     found->context.bind(env);
     found->key = std::move(key);
     found->reuse = reuse_inputs(*now, donated);
@@ -137,6 +139,7 @@ class Entry {
   static constexpr size_t kMostIdle = 8;
   static constexpr size_t kKeptArena = 1 << 16;  // larger ones serve all plans in turn
   GraphPtr graph_;
+  std::vector<Guard> guards_;
   PlanPtr plans_[2];  // interpreted, compiled
   std::atomic<i64> worked_ = 0;
   std::mutex mutex_, build_mutex_;
