@@ -65,8 +65,7 @@ void add_bench(CLI::App& app) {
   c->add_option("model", o->model, "ONNX model or plan file")->required();
   c->add_option("--inputs", o->inputs, "folder of input_N.pb or NAME.npy; made up when not given");
   c->add_option("--size", o->sizes, "NAME=SIZE, for inputs made up; may be given several times");
-  c->add_option("--runs", o->runs, "how many runs; 0: as many as --seconds allows")
-      ->capture_default_str();
+  c->add_option("--runs", o->runs, "how many runs; 0: as many as --seconds allows")->capture_default_str();
   c->add_option("--seconds", o->seconds, "how long to measure")->capture_default_str();
   c->add_option("--plugin", o->plugins, "plugin library, may be given several times");
   c->add_flag("--json", o->json, "as JSON");

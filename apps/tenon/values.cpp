@@ -159,7 +159,8 @@ OutputFiles::OutputFiles(std::string folder, std::vector<NamedType> outputs, boo
       fail("run", "expected outputs whose files have names of their own, got '" + first->second + "' and '" + name +
                       "', both " + names_[i] + "; give the inputs as input_N.pb");
     if (!protobuf && type.dtype() == DType::bf16)
-      fail("run", "expected outputs of dtypes that .npy has, got bf16 for '" + name + "'; give the inputs as input_N.pb");
+      fail("run",
+           "expected outputs of dtypes that .npy has, got bf16 for '" + name + "'; give the inputs as input_N.pb");
     if (fs::is_directory(folder_ / names_[i]))
       fail("run", "expected a place for a file, got a folder '" + (folder_ / names_[i]).string() + "'");
   }

@@ -1,5 +1,6 @@
 // Guards: what a type rule asks of sizes and cannot settle, because they are symbols. A rule refuses what surely does
-// not hold; what may hold becomes a guard of the graph, and is looked at once the sizes are known, before anything runs.
+// not hold; what may hold becomes a guard of the graph, and is looked at once the sizes are known, before anything
+// runs.
 #pragma once
 #include <functional>
 #include <string>

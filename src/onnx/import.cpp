@@ -431,9 +431,9 @@ class Importer : BodyImporter {
   const ImportOptions& options_;
   i64 opset_ = 0;
   ImportState* state_ = nullptr;
-  const Place* place_ = nullptr;  // of the node being converted
-  int depth_ = 0;                 // of the calls around it
-  const Names* names_ = nullptr;  // of the graph whose nodes are being converted
+  const Place* place_ = nullptr;                          // of the node being converted
+  int depth_ = 0;                                         // of the calls around it
+  const Names* names_ = nullptr;                          // of the graph whose nodes are being converted
   std::unordered_map<std::string, std::string> symbols_;  // the model's names of sizes, by ours
   std::unordered_map<std::string, i64> sizes_;            // fixed by inputs so far
   std::vector<std::string> problems_;

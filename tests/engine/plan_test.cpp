@@ -242,6 +242,22 @@ TEST(HostilePlan, StructureIsVerified) {
   expect_error([&] { parse_plan(deep, tables); }, "at most 200 levels");
 }
 
+struct Cut {
+  Tensor operator()(const Tensor& x) const { return x(slice(1, 4)) * 2.0; }
+};
+
+/// What the network asks of sizes stands in the file.
+TEST(Plan, GuardsComeBack) {
+  Plan built = build(trace_network(Cut{}, {"y"}, NamedType{"x", Type::tensor(DType::f32, {Dim::symbol("rows")})}));
+  for (const Plan& plan : {built, opened(bytes_of(built)), opened(bytes_of(built), true)}) {
+    Context context(plan);
+    EXPECT_EQ(context.run({cast(arange(4), DType::f32)})[0].to_vector(), (std::vector<double>{2, 4, 6}));
+    expect_error([&] { context.run({cast(arange(3), DType::f32)}); },
+                 "expected 0 <= start <= limit <= rows on axis 0, got 1 and 4, where rows is 3");
+    EXPECT_EQ(context.run({cast(arange(5), DType::f32)})[0].to_vector(), (std::vector<double>{2, 4, 6}));
+  }
+}
+
 // ---------------------------------------------------------------- options
 
 TEST(Build, ProfilesAreChecked) {
