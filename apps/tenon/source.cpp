@@ -19,6 +19,8 @@ Tensor to_tensor(Array a) { return handle(new_value(std::move(a), Location::curr
 Array to_array(const Tensor& t) { return value_of(node_of(t, "run", Location::current()), Location::current()); }
 
 bool is_plan(const std::string& path) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) return false;  // a pipe would hold it up
   char magic[8] = {};
   std::ifstream(path, std::ios::binary).read(magic, sizeof magic);
   return std::string_view(magic, sizeof magic) == "TENONPLN";
