@@ -330,7 +330,9 @@ def parse():
 def main():
     options = parse()
     if options.rows[:1] == ["kernels"]:
-        return subprocess.run([os.path.join(BIN, "tenon_kernels"), *options.rows[1:]], env=environment(), check=False).returncode
+        one_thread = {**environment(), "OMP_NUM_THREADS": "1"}  # oneDNN's
+        return subprocess.run([os.path.join(BIN, "tenon_kernels"), *options.rows[1:]], env=one_thread,
+                              check=False).returncode
     counts = [int(n) for n in options.threads.split(",")]
     if options.profile:
         return max(profile(table.ROWS[name], counts[-1], options) for name in options.rows)

@@ -1,6 +1,7 @@
 // Runs the backend cases that the onnx wheel ships: every model on its inputs, each in a process of its own with a time
-// limit, outputs compared as the onnx package compares them (dtype and shape equal, rtol 1e-3, atol 1e-7 unless the
-// case says otherwise). Prints a line a case with --verbose, a table of reasons, and "N passed, N failed, N skipped".
+// limit, outputs compared as the onnx package compares them (dtype and shape equal, rtol 1e-3, atol 1e-7; rtol 2e-3 for
+// the light models, whole networks whose input is a ramp). Prints a line a case with --verbose, a table of reasons, and
+// "N passed, N failed, N skipped".
 //
 //   backend_cases DATA [--report FILE] [--check FILE] [--minimum N] [--only TEXT] [--verbose]
 //
@@ -57,8 +58,20 @@ onnx::ValueDef read_value(const std::string& path, const onnx::ValueInfo* info) 
   return onnx::decode_value(read_file("case", path), kind);
 }
 
+/// A light model is a file by itself, with its output beside it; other cases are folders.
+bool is_light(const fs::path& model) { return model.parent_path().filename() == "light"; }
+
+/// What the onnx package feeds a light model: 0 to 1 in equal steps; a dimension without a number is 1.
+Array ramp(const onnx::ValueInfo& input) {
+  std::vector<i64> shape;
+  for (const auto& d : input.type.shape) shape.push_back(d.kind == onnx::TypeInfo::Extent::Kind::value ? d.value : 1);
+  Array a = Array::empty(DType::f32, shape);
+  for (i64 i = 0; i < a.size(); ++i) a.set(i, static_cast<double>(i) / static_cast<double>(a.size()));
+  return a;
+}
+
 /// Empty when the arrays agree.
-std::string difference(const Array& got, const Array& want) {
+std::string difference(const Array& got, const Array& want, double rtol) {
   if (got.dtype != want.dtype)
     return "dtype " + std::string(name(got.dtype)) + " instead of " + std::string(name(want.dtype));
   if (got.shape != want.shape) return "another shape";
@@ -72,29 +85,27 @@ std::string difference(const Array& got, const Array& want) {
     double g = got.get(i), w = want.get(i);
     if (std::isnan(g) && std::isnan(w)) continue;
     if (g == w) continue;
-    if (!(std::fabs(g - w) <= 1e-7 + 1e-3 * std::fabs(w)))
+    if (!(std::fabs(g - w) <= 1e-7 + rtol * std::fabs(w)))
       return "element " + std::to_string(i) + " is " + std::to_string(g) + " instead of " + std::to_string(w);
   }
   return "";
 }
 
-Outcome run_set(const onnx::ModelDef& model, const fs::path& set, const std::string& folder) {
+/// The model on `given` inputs, as many as files were there; outputs are compared with those of the files.
+Outcome run_once(const onnx::ModelDef& model, const std::vector<Array>& given, const std::vector<std::string>& wanted,
+                 const std::string& folder, double rtol) {
   std::set<std::string> backed;
   for (const auto& t : model.graph.initializers) backed.insert(t.name);
-  auto input_files = numbered(set, "input");
   onnx::ImportOptions options;
   options.folder = folder;
   std::vector<std::string> open;
   for (const auto& i : model.graph.inputs)
     if (!backed.contains(i.name)) open.push_back(i.name);
-  options.keep_backed_inputs =
-      input_files.size() == model.graph.inputs.size() && open.size() != model.graph.inputs.size();
-  for (size_t i = 0; i < input_files.size(); ++i) {
+  options.keep_backed_inputs = given.size() == model.graph.inputs.size() && open.size() != model.graph.inputs.size();
+  for (size_t i = 0; i < given.size(); ++i) {
     const auto* info = nth(model.graph.inputs, i);
-    onnx::ValueDef v = read_value(input_files[i], info);
-    if (v.kind != onnx::TypeInfo::Kind::tensor) return {Outcome::Kind::skipped, "sequence or optional input"};
     std::string name = options.keep_backed_inputs || i >= open.size() ? (info ? info->name : "") : open[i];
-    options.known_inputs.emplace(name, onnx::array_of(v.tensor));
+    options.known_inputs.emplace(name, given[i]);
   }
   NamedGraph net = onnx::import_model(model, options);
   std::vector<Array> inputs;
@@ -104,23 +115,44 @@ Outcome run_set(const onnx::ModelDef& model, const fs::path& set, const std::str
     inputs.push_back(found->second);
   }
   std::vector<Array> outputs = execute(net.graph, inputs);
-  auto output_files = numbered(set, "output");
-  for (size_t i = 0; i < output_files.size(); ++i) {
-    onnx::ValueDef v = read_value(output_files[i], nth(model.graph.outputs, i));
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    onnx::ValueDef v = read_value(wanted[i], nth(model.graph.outputs, i));
     if (v.kind != onnx::TypeInfo::Kind::tensor) return {Outcome::Kind::skipped, "sequence or optional output"};
-    std::string d = difference(outputs.at(i), onnx::array_of(v.tensor));
+    std::string d = difference(outputs.at(i), onnx::array_of(v.tensor), rtol);
     if (!d.empty()) return {Outcome::Kind::failed, "output " + std::to_string(i) + ": " + d};
   }
   return {Outcome::Kind::passed, ""};
 }
 
-Outcome run_case(const fs::path& folder) {
+Outcome run_set(const onnx::ModelDef& model, const fs::path& set) {
+  std::vector<Array> given;
+  for (const std::string& file : numbered(set, "input")) {
+    onnx::ValueDef v = read_value(file, nth(model.graph.inputs, given.size()));
+    if (v.kind != onnx::TypeInfo::Kind::tensor) return {Outcome::Kind::skipped, "sequence or optional input"};
+    given.push_back(onnx::array_of(v.tensor));
+  }
+  return run_once(model, given, numbered(set, "output"), set.parent_path().string(), 1e-3);
+}
+
+Outcome run_light(const onnx::ModelDef& model, const fs::path& path) {
+  std::set<std::string> backed;
+  for (const auto& t : model.graph.initializers) backed.insert(t.name);
+  std::vector<Array> given;
+  for (const auto& i : model.graph.inputs)
+    if (!backed.contains(i.name)) given.push_back(ramp(i));
+  auto wanted = numbered(path.parent_path(), path.stem().string() + "_output");
+  if (wanted.empty()) return {Outcome::Kind::skipped, "no data"};
+  return run_once(model, given, wanted, path.parent_path().string(), 2e-3);
+}
+
+Outcome run_case(const fs::path& path) {
   try {
-    onnx::ModelDef model = onnx::decode_model(read_file("case", (folder / "model.onnx").string()));
+    onnx::ModelDef model = onnx::decode_model(read_file("case", path.string()));
+    if (is_light(path)) return run_light(model, path);
     Outcome all{Outcome::Kind::skipped, "no data"};
-    for (const auto& entry : fs::directory_iterator(folder)) {
+    for (const auto& entry : fs::directory_iterator(path.parent_path())) {
       if (!entry.is_directory() || !entry.path().filename().string().starts_with("test_data_set_")) continue;
-      all = run_set(model, entry.path(), folder.string());
+      all = run_set(model, entry.path());
       if (all.kind != Outcome::Kind::passed) return all;
     }
     return all;
@@ -130,7 +162,7 @@ Outcome run_case(const fs::path& folder) {
 }
 
 /// In a child process, so that a crash or a hang is one case's.
-Outcome guarded(const fs::path& folder) {
+Outcome guarded(const fs::path& model) {
   int ends[2];
   if (pipe(ends)) return {Outcome::Kind::failed, "no pipe"};
   pid_t child = fork();
@@ -138,7 +170,7 @@ Outcome guarded(const fs::path& folder) {
     int null = open("/dev/null", O_WRONLY);
     dup2(null, 1);
     dup2(null, 2);
-    Outcome o = run_case(folder);
+    Outcome o = run_case(model);
     if (ref_run_count() > 0) o = {Outcome::Kind::failed, "something ran on the reference"};
     std::string text(1, static_cast<char>(o.kind));
     text += o.reason;
@@ -213,15 +245,16 @@ int run(int argc, char** argv) {
   }
   std::vector<fs::path> cases;
   for (const auto& entry : fs::recursive_directory_iterator(data))
-    if (entry.path().filename() == "model.onnx") cases.push_back(entry.path().parent_path());
+    if (entry.path().filename() == "model.onnx" || (is_light(entry.path()) && entry.path().extension() == ".onnx"))
+      cases.push_back(entry.path());
   std::sort(cases.begin(), cases.end());
   int passed = 0, failed = 0, skipped = 0;
   std::map<std::string, std::vector<std::string>> skips;
   std::vector<std::string> failures;
-  for (const auto& folder : cases) {
-    std::string name = folder.filename().string();
+  for (const auto& model : cases) {
+    std::string name = (is_light(model) ? model.stem() : model.parent_path().filename()).string();
     if (!only.empty() && name.find(only) == name.npos) continue;
-    Outcome o = guarded(folder);
+    Outcome o = guarded(model);
     if (verbose) std::printf("%c %s %s\n", static_cast<char>(o.kind), name.c_str(), o.reason.c_str());
     if (o.kind == Outcome::Kind::passed)
       ++passed;
