@@ -75,12 +75,14 @@ bool is_special(const std::string& path) {
   return !::stat(path.c_str(), &info) && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
 }
 
-/// Where a link to a file leads: the file is written anew, the link stays.
+/// Where a link to a file leads, be it there or not: the file is written, the link stays.
 std::string followed(const std::string& path) {
+  constexpr int kMostLinks = 40;
   std::error_code error;
-  if (!std::filesystem::is_symlink(path, error)) return path;
-  std::filesystem::path target = std::filesystem::weakly_canonical(path, error);
-  return error ? path : target.string();
+  std::filesystem::path at = path;
+  for (int i = 0; i < kMostLinks && std::filesystem::is_symlink(at, error); ++i)
+    at = at.parent_path() / std::filesystem::read_symlink(at, error);
+  return at.string();
 }
 
 }  // namespace
