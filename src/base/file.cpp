@@ -1,15 +1,15 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
-#include <charconv>
-#include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "tenon/error.h"
 
@@ -21,7 +21,10 @@ constexpr std::string_view kPart = ".part";  // then the process, "-" and a numb
 
 /// Closes when it goes.
 struct Descriptor {
-  int file = -1;
+  int file;
+  explicit Descriptor(int opened) : file(opened) {}
+  Descriptor(Descriptor&& other) noexcept : file(std::exchange(other.file, -1)) {}
+  Descriptor& operator=(Descriptor&&) = delete;
   ~Descriptor() {
     if (file >= 0) ::close(file);
   }
@@ -42,7 +45,7 @@ std::string folder_of(const std::string& path) {
 }  // namespace
 
 std::string read_file(std::string_view who, const std::string& path) {
-  Descriptor d{::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC)};  // a pipe must not hold it up: it is refused
+  Descriptor d(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));  // a pipe must not hold it up: it is refused
   if (d.file < 0) refuse(who, path, "cannot be opened: " + reason());
   struct stat info{};
   if (::fstat(d.file, &info) || !S_ISREG(info.st_mode)) refuse(who, path, "is no regular file");
@@ -57,9 +60,24 @@ std::string read_file(std::string_view who, const std::string& path) {
   return bytes;
 }
 
-namespace {
+/// A new file beside `path`, locked while it is written: a lock is seen from other hosts and containers, where the
+/// number of the process says nothing.
+static Descriptor create_part(std::string_view who, const std::string& path, std::string& name) {
+  static std::atomic<unsigned> count{0};
+  for (;;) {
+    name = path + std::string(kPart) + std::to_string(::getpid()) + "-" + std::to_string(count++);
+    Descriptor d(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (d.file < 0 && errno == EEXIST) continue;
+    if (d.file < 0) refuse(who, path, "cannot be created: " + reason());
+    struct stat info{};
+    bool locked = ::flock(d.file, LOCK_EX) == 0;
+    // Who looked for unfinished files before the lock was there has removed this one.
+    if (locked && ::fstat(d.file, &info) == 0 && info.st_nlink == 0) continue;
+    return d;
+  }
+}
 
-void write_parts(int file, std::span<const std::string_view> parts, auto give_up) {
+static void write_parts(int file, std::span<const std::string_view> parts, auto give_up) {
   for (std::string_view part : parts)
     while (!part.empty()) {
       ssize_t n = ::write(file, part.data(), part.size());
@@ -70,13 +88,13 @@ void write_parts(int file, std::span<const std::string_view> parts, auto give_up
 }
 
 /// What stands under a name already: a device or pipe is written to, for a file put in its place would end it.
-bool is_special(const std::string& path) {
+static bool is_special(const std::string& path) {
   struct stat info{};
   return !::stat(path.c_str(), &info) && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
 }
 
 /// Where a link to a file leads, be it there or not: the file is written, the link stays.
-std::string followed(const std::string& path) {
+static std::string followed(const std::string& path) {
   constexpr int kMostLinks = 40;
   std::error_code error;
   std::filesystem::path at = path;
@@ -85,20 +103,15 @@ std::string followed(const std::string& path) {
   return at.string();
 }
 
-}  // namespace
-
 void write_file(std::string_view who, const std::string& name, std::span<const std::string_view> parts) {
-  static std::atomic<unsigned> count{0};
   if (is_special(name)) {
-    Descriptor d{::open(name.c_str(), O_WRONLY | O_CLOEXEC)};
+    Descriptor d(::open(name.c_str(), O_WRONLY | O_CLOEXEC));
     if (d.file < 0) refuse(who, name, "cannot be opened: " + reason());
     write_parts(d.file, parts, [&] { refuse(who, name, "cannot be written: " + reason()); });
     return;
   }
-  std::string path = followed(name);
-  std::string temporary = path + std::string(kPart) + std::to_string(::getpid()) + "-" + std::to_string(count++);
-  Descriptor d{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)};
-  if (d.file < 0) refuse(who, path, "cannot be created: " + reason());
+  std::string path = followed(name), temporary;
+  Descriptor d = create_part(who, path, temporary);
   auto give_up = [&] {
     std::string why = reason();
     ::unlink(temporary.c_str());
@@ -107,8 +120,15 @@ void write_file(std::string_view who, const std::string& name, std::span<const s
   write_parts(d.file, parts, give_up);
   if (::fsync(d.file) || ::rename(temporary.c_str(), path.c_str())) give_up();
   // The new name must survive a crash too; a folder that cannot be synced is no error.
-  Descriptor folder{::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  Descriptor folder(::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.file >= 0) ::fsync(folder.file);
+}
+
+/// "PROCESS-NUMBER"
+static bool is_part_suffix(std::string_view text) {
+  auto digits = [](std::string_view s) { return !s.empty() && s.find_first_not_of("0123456789") == s.npos; };
+  auto dash = text.find('-');
+  return dash != text.npos && digits(text.substr(0, dash)) && digits(text.substr(dash + 1));
 }
 
 void remove_unfinished(const std::string& path) {
@@ -118,13 +138,10 @@ void remove_unfinished(const std::string& path) {
   const fs::directory_iterator none;
   for (fs::directory_iterator it(folder_of(path), error); !error && it != none; it.increment(error)) {
     std::string name = it->path().filename().string();
-    if (!name.starts_with(start)) continue;
-    pid_t process = 0;
-    auto [end, wrong] = std::from_chars(name.data() + start.size(), name.data() + name.size(), process);
-    if (wrong == std::errc() && *end == '-' && ::kill(process, 0) && errno == ESRCH) {
-      std::error_code gone;  // another process may remove it first
-      fs::remove(it->path(), gone);
-    }
+    if (!name.starts_with(start) || !is_part_suffix(std::string_view(name).substr(start.size()))) continue;
+    Descriptor d(::open(it->path().c_str(), O_RDWR | O_CLOEXEC));
+    // Still locked, or on a file system without locks: somebody may be writing it.
+    if (d.file >= 0 && ::flock(d.file, LOCK_EX | LOCK_NB) == 0) ::unlink(it->path().c_str());
   }
 }
 

@@ -128,7 +128,7 @@ class WindowContraction {
     tile_ = window_tile(target, v.dtype, view.result[1], view.features);
     block_ = target.vector_bits == 512 && tile_.lanes % 16 == 0 ? 16 : 8;
     blocks_ = ceildiv(view.features, tile_.lanes);
-    columns_ = ceildiv(view.result[1], tile_.rows);
+    choose_columns();
     choose_rows();
     choose_packing(g, index, group);
     Dim pictures[] = {view.pictures, view.channels, view.image[0], view.image[1]};
@@ -161,6 +161,16 @@ class WindowContraction {
   // Packing a weight takes as long as multiplying it with some ten pixels: units of kUnitPixels hardly notice, if
   // kUnits are left for threads to share. What takes no longer than a phase of its own does is packed by every unit.
   static constexpr i64 kUnitPixels = 2560, kLeastPixels = 1280, kUnits = 32, kPackedAtOnce = 32 << 10;
+
+  /// A row of pixels is cut into tiles of two heights, equal or one less, so that no pixel is computed for nothing.
+  void choose_columns() {
+    Dim pixels = view_.result[1];
+    columns_ = taller_ = ceildiv(pixels, tile_.rows);
+    exact_ = provably_divisible(pixels, tile_.rows);
+    if (exact_ || !pixels.is_constant()) return;
+    taller_ = pixels - columns_ * Dim(tile_.rows - 1);
+    exact_ = true;
+  }
 
   /// Rows of the result that one unit computes: the whole picture where there are many and it fits.
   void choose_rows() {
@@ -330,27 +340,44 @@ class WindowContraction {
                                                                     : min(view_.result[0] - first, rows_);
     b.serial("o", blocks_, [&](Dim block) {
       b.serial("y", rows, [&](Dim y) {
-        b.serial("x", columns_, [&](Dim x) { tile(w, epilogue, copy, picture, block, first, y, x); });
+        auto tiles = [&](int pixels, Dim count, Dim before, Dim from) {
+          if (count == Dim(0)) return;
+          b.serial("x", count, [&](Dim x) {
+            Pixels at{before + x, from + x * Dim(pixels), pixels};
+            tile(w, epilogue, copy, {picture, block, first + y, at}, y);
+          });
+        };
+        tiles(tile_.rows, taller_, 0, 0);
+        tiles(tile_.rows - 1, columns_ - taller_, taller_, taller_ * Dim(tile_.rows));
       });
     });
   }
 
-  void tile(KernelWriter& w, const Epilogue& epilogue, const PaddedCopy& copy, Dim picture, Dim block, Dim first, Dim y,
-            Dim x) {
+  /// A tile's pixels: `count` of a row from `first` on; it is tile `number` of the row.
+  struct Pixels {
+    Dim number, first;
+    int count;
+  };
+  struct Place {
+    Dim picture, block, y;
+    Pixels x;
+  };
+
+  /// `y` counts from the first row of the copy.
+  void tile(KernelWriter& w, const Epilogue& epilogue, const PaddedCopy& copy, const Place& at, Dim y) {
     loops::Builder& b = w.builder();
-    Val zero = b.constant(0, v_.dtype, tile_.rows, tile_.lanes);
-    Dim corner = y * Dim(view_.step[0]) * copy.width() + x * Dim(tile_.rows) * Dim(view_.step[1]);
-    Rows inside = rows_inside((first + y) * Dim(view_.step[0]));
+    Val zero = b.constant(0, v_.dtype, at.x.count, tile_.lanes);
+    Dim corner = y * Dim(view_.step[0]) * copy.width() + at.x.first * Dim(view_.step[1]);
+    Rows inside = rows_inside(at.y * Dim(view_.step[0]));
     Val sum = b.loop("c", view_.channels, {&zero, 1}, [&](Dim c, std::span<const Val> carried) {
-      fetch_ahead(w, {picture, block, first + y, x}, c);
-      Dim panel = block * panel_size() + c * tap_count() * panel_row();
-      return std::vector<Val>{taps(w, copy, corner + c * copy.plane(), panel, inside, carried[0])};
+      fetch_ahead(w, at, c);
+      Dim panel = at.block * panel_size() + c * tap_count() * panel_row();
+      return std::vector<Val>{taps(w, copy, corner + c * copy.plane(), panel, inside, carried[0], at.x.count)};
     })[0];
     Val turned = b.transpose(sum);
-    Dim past = view_.result[1] - x * Dim(tile_.rows);
-    Dim pixels = provably_divisible(view_.result[1], tile_.rows) ? kNoLimit : past;
-    w.set_tile({tile_.lanes, tile_.rows, feature_limit(block), pixels});
-    Coords out{picture, block * panel_row() + loops::row(), first + y, x * Dim(tile_.rows) + loops::lane()};
+    Dim pixels = exact_ ? kNoLimit : view_.result[1] - at.x.first;
+    w.set_tile({tile_.lanes, at.x.count, feature_limit(at.block), pixels});
+    Coords out{at.picture, at.block * panel_row() + loops::row(), at.y, at.x.first + loops::lane()};
     epilogue.store(w, out, turned);
   }
 
@@ -365,14 +392,10 @@ class WindowContraction {
     return {begin, max(end - begin, 0)};
   }
 
-  struct Place {
-    Dim picture, block, y, x;  // of a tile
-  };
-
   /// Spread over a tile's channels: some of the next picture comes to the second cache, and what the tile will be
   /// stored to (or added to) comes to the first. A row of pixels that began with the tile before is fetched to its end.
   void fetch_ahead(KernelWriter& w, const Place& at, Dim c) const {
-    Dim tile = (at.block * view_.result[0] + at.y) * columns_ + at.x;
+    Dim tile = (at.block * view_.result[0] + at.y) * columns_ + at.x.number;
     Dim tiles = blocks_ * view_.result[0] * columns_;
     if (next_) next_->fetch(w, at.picture, tile * view_.channels + c, tiles * view_.channels);
     i64 each = 1;
@@ -380,7 +403,7 @@ class WindowContraction {
       each = (tile_.lanes + view_.channels.value() - 1) / view_.channels.value();
     for (i64 i = 0; i < each; ++i) {
       Dim feature = at.block * panel_row() + min(c * Dim(each) + Dim(i), tile_.lanes - 1);
-      Dim last = at.x * Dim(tile_.rows) + Dim(tile_.rows - 1);
+      Dim last = at.x.first + Dim(at.x.count - 1);
       const std::pair<Dim, Dim> there[] = {
           {v_.out[0], at.picture}, {v_.out[1], feature}, {v_.out[2], at.y}, {v_.out[3], last}};
       for (const Touch& t : stored_) fetch(w, t, there, 0, t.written ? loops::Fetch::write : loops::Fetch::near);
@@ -389,11 +412,11 @@ class WindowContraction {
 
   /// All taps of one channel. Not unrolled: in one block of code the pixels that neighbouring taps share would be kept
   /// in registers that the accumulators need.
-  Val taps(KernelWriter& w, const PaddedCopy& copy, Dim image, Dim panel, const Rows& inside, Val acc) {
+  Val taps(KernelWriter& w, const PaddedCopy& copy, Dim image, Dim panel, const Rows& inside, Val acc, int count) {
     loops::Builder& b = w.builder();
     auto tap = [&](Dim u, Dim t, Val sum) {
       Dim at = image + u * Dim(view_.dilation[0]) * copy.width() + t * Dim(view_.dilation[1]);
-      Val pixels = copy.column(w, at, Dim(view_.step[1]), tile_.rows);
+      Val pixels = copy.column(w, at, Dim(view_.step[1]), count);
       Dim from = panel + (u * view_.taps[1] + t) * panel_row() + loops::lane();
       Val weights = b.load(panels_, {&from, 1}, 1, tile_.lanes);
       return multiply_add(b, pixels, weights, sum);
@@ -412,7 +435,8 @@ class WindowContraction {
   ContractionTile tile_;
   std::optional<NextPicture> next_;
   std::vector<Touch> stored_;
-  Dim blocks_, columns_, rows_ = 1, row_blocks_ = 1;
+  Dim blocks_, columns_, taller_, rows_ = 1, row_blocks_ = 1;
+  bool exact_ = false;
   int panels_ = -1, block_ = 16;
   bool packs_inside_ = false;
   i64 pictures_ = 1;  // of a unit

@@ -86,7 +86,6 @@ struct Context::State {
     for (size_t i = 0; i < inputs.size(); ++i) check_input(i, shape_of(i), env);
     check_profiles(env);
     for (size_t i = 0; i < inputs.size(); ++i) check_expressions(i, shape_of(i), env);
-    check_guards(plan.state().guards, env);
     context.bind(env);
     shapes.clear();
     for (size_t i = 0; i < inputs.size(); ++i) shapes.push_back(shape_of(i));

@@ -113,7 +113,6 @@ std::string to_string(const Manifest& m) {
     s += "profile " + quote(p.name) + " " + std::to_string(p.min) + " " + std::to_string(p.opt) + " " +
          std::to_string(p.max) + "\n";
   for (const auto& pass : m.without) s += "without " + quote(pass) + "\n";
-  for (const Guard& g : m.guards) s += "guard " + to_string(g.least) + " " + quote(g.text) + "\n";
   for (const auto& a : m.arrays) s += "array " + to_string(a.type) + " " + std::to_string(a.offset) + "\n";
   for (const auto& [name, array] : m.constants) s += "constant " + quote(name) + " " + std::to_string(array) + "\n";
   for (const auto& k : m.kernels) s += "kernel " + std::to_string(k.offset) + " " + std::to_string(k.bytes) + "\n";
@@ -140,10 +139,7 @@ Manifest parse_manifest(std::string_view text) {
       m.outputs.push_back(c.quoted());
     else if (word == "without")
       m.without.push_back(c.quoted());
-    else if (word == "guard") {
-      Dim least = c.dim();
-      m.guards.push_back({least, c.quoted()});
-    } else if (word == "metadata") {
+    else if (word == "metadata") {
       std::string key = c.quoted();
       m.metadata.emplace_back(std::move(key), c.quoted());
     } else if (word == "profile") {

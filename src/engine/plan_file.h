@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "base/array.h"
-#include "ir/guard.h"
 #include "tenon/engine.h"
 #include "tenon/type.h"
 
@@ -24,7 +23,7 @@ namespace tn::engine {
 
 inline constexpr u32 kPlanFormat = 3;
 /// Raised when plans' text, their instructions or the interface of kernels change.
-inline constexpr i64 kCodeFormat = 1;
+inline constexpr i64 kCodeFormat = 2;
 
 /// Sections of a plan file. Views point into the mapping (or what the writer was given).
 struct PlanFile {
@@ -55,7 +54,6 @@ std::shared_ptr<void> map_file(const std::string& path, std::string_view& bytes)
 ///   metadata "key" "value"
 ///   profile "batch" 1 64 256
 ///   without "fuse"
-///   guard n - 3 "[slice] expected ..."   a size that has to be at least 0, and what to say else
 ///   array f32[32, 1, 3, 3] 128           offset in the data
 ///   constant "conv1.weight" 0            further input of the graph: name, array
 ///   kernel 0 5320                        offset and bytes in the objects
@@ -66,7 +64,6 @@ struct Manifest {
   std::vector<std::pair<std::string, std::string>> metadata;
   std::vector<ShapeProfile> profiles;
   std::vector<std::string> without;
-  std::vector<Guard> guards;
   struct ArrayPlace {
     Type type;
     u64 offset;

@@ -3,7 +3,6 @@
 #include <mutex>
 
 #include "engine/plan_file.h"
-#include "ir/guard.h"
 #include "ir/named_graph.h"
 #include "runtime/plan.h"
 
@@ -14,7 +13,6 @@ class PlanState {
   std::vector<NamedType> inputs, outputs;
   std::vector<ShapeProfile> profiles;
   std::vector<std::string> without;  // passes switched off
-  std::vector<Guard> guards;         // what sizes have to fulfil
   PlanPtr plan;
   std::string note;
   std::string isa = "none";  // what its machine code is for
@@ -31,6 +29,8 @@ class PlanState {
   PlanFile file_;
 };
 
+/// Names and types together; Error where one has no other.
+std::vector<NamedType> named(const std::vector<std::string>& names, std::span<const Type> types);
 /// What a build does, in order.
 std::vector<PassInfo> build_passes();
 /// Optimises and compiles for this machine.

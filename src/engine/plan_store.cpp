@@ -154,7 +154,6 @@ std::vector<std::string> stored_plan(const PlanState& s) {
   m.metadata = net.metadata;
   m.profiles = s.profiles;
   m.without = s.without;
-  m.guards = s.guards;
   PlanTables tables;
   std::string code = s.isa == "none" ? std::string() : to_string(*s.plan, tables), objects;
   std::vector<NamedAttr> constants;
@@ -190,7 +189,6 @@ std::shared_ptr<const PlanState> open_plan(std::string_view bytes, std::shared_p
     check_profiles(s->inputs, m.profiles);
     s->profiles = m.profiles;
     s->without = m.without;
-    s->guards = std::move(m.guards);
     s->note = note;
     s->isa = m.isa;
     s->name_ = name;

@@ -50,7 +50,7 @@ i64 axis_of(const Attrs& a) { return a.get<i64>("axis"); }
 std::vector<Type> gather_type(Types t, const Attrs& a) {
   i64 axis = axis_of(a);
   check_axis("gather", axis, t[0].rank());
-  require_nonnegative(max(t[0].shape()[at(axis)], Dim(1) - product(t[1].shape())) - Dim(1), "gather", [&] {
+  expect_nonnegative("gather", t[0].shape()[at(axis)] - min(t[1].size(), 1), [&] {
     return "expected at least one element along axis " + std::to_string(axis) + ", got " + to_string(t[0]);
   });
   Shape shape(t[0].shape().begin(), t[0].shape().end());
@@ -164,7 +164,7 @@ void check_fits(std::string_view op, Type x, Coords sizes) {
                  std::to_string(sizes.size()));
   check_extents(op, sizes);
   for (size_t i = 0; i < sizes.size(); ++i)
-    require_nonnegative(x.shape()[i] - sizes[i], op, [&] {
+    expect_nonnegative(op, x.shape()[i] - sizes[i], [&] {
       return "expected a window of at most " + to_string(x.shape()[i]) + " on axis " + std::to_string(i) + " of " +
              to_string(x) + ", got " + to_string(sizes[i]);
     });

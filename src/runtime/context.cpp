@@ -3,6 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <utility>
 
 #include "base/thread_pool.h"
 #include "runtime/counters.h"
@@ -101,7 +102,15 @@ void Context::release_arena(size_t keep) {
 }
 
 void Context::bind(const DimEnv& env) {
+  bind_sizes(env);
+  if (!broken_.empty()) throw Error(broken_);
+}
+
+/// A guard that does not hold is an error when the plan runs: of a branch, perhaps never.
+void Context::bind_sizes(const DimEnv& env) {
   bound_ = false;
+  broken_ = broken_guard(plan_->guards(), env);
+  if (!broken_.empty()) return;
   work_ = 0;
   plan_arena(env);
   auto instructions = plan_->instructions();
@@ -142,7 +151,7 @@ void Context::bind_instruction(const Instruction& i, Bound& bound, const DimEnv&
   }
   for (const PlanPtr& body : i.bodies) {
     bound.bodies.push_back(std::make_unique<Context>(body));
-    bound.bodies.back()->bind(env);
+    bound.bodies.back()->bind_sizes(env);
     arena_bytes_ += bound.bodies.back()->arena_bytes();
   }
   if (i.kind == Instruction::Kind::scan) bound.length = evaluate(i.attrs.get<Shape>("length")[0], env);
@@ -153,6 +162,7 @@ void Context::bind_instruction(const Instruction& i, Bound& bound, const DimEnv&
 // ---------------------------------------------------------------- running
 
 void Context::run(std::span<std::byte* const> inputs, std::span<std::byte* const> outputs) {
+  if (!broken_.empty()) throw Error(broken_);
   const RunLimits* limits = run_limits();
   if (!arena_ && own_bytes_ > 0) {
     if (limits) check_memory(*limits, arena_bytes_, 0);
@@ -181,13 +191,17 @@ void Context::run_instruction(const Instruction& i, Bound& bound) {
   }
 }
 
+/// A loop's own time is what its body's instructions do not take: shares of all rows add up to the whole.
 void Context::run_timed(const Instruction& i, Bound& bound) {
+  thread_local double inside = 0;  // seconds of the instructions that the one running has run
+  double around = std::exchange(inside, 0), bytes = 0;
   auto start = std::chrono::steady_clock::now();
   run_instruction(i, bound);
-  double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(), bytes = 0;
+  double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   for (const auto* list : {&i.reads, &i.writes})
     for (u32 s : *list) bytes += static_cast<double>(bytes_[s]);
-  profile_run(i.label, seconds, bytes);
+  profile_run(i.label, seconds - inside, bytes);
+  inside = around + seconds;
 }
 
 void Context::copy(u32 from, u32 to) {

@@ -7,7 +7,6 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "ir/guard.h"
 #include "runtime/context.h"
 #include "runtime/donation.h"
 #include "runtime/limits.h"
@@ -27,6 +26,12 @@ Target compiled_target() {
   return {.map_lanes = 16, .compiled = true, .vector_bits = cpu::vector_bits(cpu::host_isa())};
 }
 
+/// Where nothing compiles, plans for the compiler would only be slower in the interpreter.
+bool can_compile() {
+  static const bool can = cpu::compiler_problem().empty();
+  return can;
+}
+
 /// A context with the shapes it is bound to.
 struct Bound {
   explicit Bound(PlanPtr p) : context(std::move(p)) {}
@@ -40,7 +45,7 @@ struct Bound {
 
 class Entry {
  public:
-  explicit Entry(const GraphPtr& g) : graph_(g), guards_(guards_of(*g)) {}
+  explicit Entry(const GraphPtr& g) : graph_(g) {}
 
   std::vector<Array> run(std::span<const Array> inputs, const Mask& donated) {
     std::unique_ptr<Bound> b = take(inputs, donated);
@@ -86,7 +91,7 @@ class Entry {
   /// The plan for the next run. Machine code is made once, by the thread that finds it worth while.
   PlanPtr plan() {
     Tier wanted = chosen_tier;
-    bool compile = wanted == Tier::compiled || (wanted == Tier::automatic && worked_ > kCompileWork);
+    bool compile = wanted == Tier::compiled || (wanted == Tier::automatic && worked_ > kCompileWork && can_compile());
     PlanPtr& slot = plans_[compile];
     std::lock_guard lock(build_mutex_);
     if (!slot) slot = Plan::build(graph_, compile ? compiled_target() : Target{}, true);
@@ -113,7 +118,6 @@ class Entry {
     }
     if (!found) found = std::make_unique<Bound>(now);
     DimEnv env = bind_shapes(graph_->input_types(), inputs);
-    check_guards(guards_, env);
     found->context.bind(env);
     found->key = std::move(key);
     found->reuse = reuse_inputs(*now, donated);
@@ -139,7 +143,6 @@ class Entry {
   static constexpr size_t kMostIdle = 8;
   static constexpr size_t kKeptArena = 1 << 16;  // larger ones serve all plans in turn
   GraphPtr graph_;
-  std::vector<Guard> guards_;
   PlanPtr plans_[2];  // interpreted, compiled
   std::atomic<i64> worked_ = 0;
   std::mutex mutex_, build_mutex_;

@@ -10,6 +10,13 @@ namespace {
 constexpr std::string_view kRoles[] = {"input", "output", "constant", "temp"};
 constexpr std::string_view kKinds[] = {"kernel", "native", "copy", "cond", "loop", "scan"};
 
+}  // namespace
+
+std::string_view name(Slot::Role role) { return kRoles[static_cast<size_t>(role)]; }
+std::string_view name(Instruction::Kind kind) { return kKinds[static_cast<size_t>(kind)]; }
+
+namespace {
+
 // ---------------------------------------------------------------- printing
 
 template <class Items, class Text>
@@ -35,7 +42,10 @@ class Printer {
   std::string plan(const Plan& p, const std::string& indent) {
     std::string text =
         listed("plan(", p.input_types(), ") -> ", type_text) + listed("(", p.output_types(), ")", type_text);
-    text += " forward " + numbers(p.forwarded()) + " {\n";
+    text += " forward " + numbers(p.forwarded());
+    text += listed(" guards [", p.guards(), "]",
+                   [](const Guard& a) { return dim_text(a.value) + " " + quote(a.op) + " " + quote(a.error); });
+    text += " {\n";
     for (size_t s = 0; s < p.slots().size(); ++s)
       text += indent + "  " + std::to_string(s) + " " + slot(p.slots()[s]) + "\n";
     for (const Instruction& i : p.instructions()) text += indent + "  " + instruction(i, indent + "  ") + "\n";
@@ -44,7 +54,7 @@ class Printer {
 
  private:
   std::string slot(const Slot& s) {
-    std::string text(kRoles[static_cast<size_t>(s.role)]);
+    std::string text(name(s.role));
     if (s.role == Slot::Role::constant)
       text += " " + std::to_string(constant(s.constant));
     else if (s.role != Slot::Role::temp)
@@ -53,7 +63,7 @@ class Printer {
   }
 
   std::string instruction(const Instruction& i, const std::string& indent) {
-    std::string text(kKinds[static_cast<size_t>(i.kind)]);
+    std::string text(name(i.kind));
     if (i.kind == Instruction::Kind::copy)
       return text + " " + std::to_string(i.reads[0]) + " " + std::to_string(i.writes[0]);
     if (i.kind == Instruction::Kind::kernel) return text + " " + kernel(i);
@@ -167,6 +177,13 @@ class PlanReader {
     cursor_.need("forward");
     cursor_.need("[");
     cursor_.list("]", [&] { p.forwarded_.push_back(static_cast<int>(cursor_.integer())); });
+    cursor_.need("guards");
+    cursor_.need("[");
+    cursor_.list("]", [&] {
+      Dim value = dim();
+      std::string name = cursor_.quoted();
+      p.guards_.push_back({value, std::move(name), cursor_.quoted()});
+    });
     cursor_.need("{");
     while (!cursor_.at_word() && cursor_.peek() != '}') {
       if (static_cast<size_t>(cursor_.integer()) != p.slots_.size()) cursor_.fail_expected("slots numbered from 0");

@@ -1,6 +1,6 @@
 // Plans as text, both ways: what a plan file holds and `tenon inspect` shows.
 //
-//   plan(f32[n, 3]) -> (f32[n, 3]) forward [-1] {
+//   plan(f32[n, 3]) -> (f32[n, 3]) forward [-1] guards [<n - 1> "slice" "expected ..."] {
 //     0 input 0 f32[n, 3]
 //     1 constant 0 f32[3]
 //     2 output 0 f32[n, 3]
@@ -24,6 +24,9 @@ struct PlanTables {
   std::vector<Array> constants;
   std::vector<std::shared_ptr<const Executable>> kernels;
 };
+
+std::string_view name(Slot::Role role);
+std::string_view name(Instruction::Kind kind);
 
 /// Adds to the tables what the text names; equal arrays and kernels once.
 std::string to_string(const Plan& plan, PlanTables& tables);

@@ -138,47 +138,4 @@ TEST(Semantics, ConvTransposesWithSymbolicExtents) {
   for (size_t i : {0u, 1u}) EXPECT_EQ(derivative(g, x, i, ct), derivative(call("conv", x, attrs), x, i, ct)) << i;
 }
 
-// ---------------------------------------------------------------- guards
-
-std::string error_of(const GraphPtr& g, const std::vector<Array>& x) {
-  try {
-    execute(g, x);
-  } catch (const Error& e) { return e.what(); }
-  return "";
-}
-
-/// What a type rule cannot settle for symbols is settled when they are numbers, before anything is read.
-TEST(Semantics, SizesThatDoNotFitAreRefusedWhenTheyAreKnown) {
-  Dim n = Dim::symbol("n");
-  Type row = Type::tensor(DType::f64, {n}), picture = Type::tensor(DType::f64, {1, 1, n});
-  auto graph = [](std::vector<Type> types, std::string_view name, const Attrs& attrs) {
-    return make_graph(types, [&](Builder& b, ValueSpan v) { return b.emit(op(name), v, attrs); });
-  };
-  auto ones = [](L shape) {
-    i64 size = 1;
-    for (i64 e : shape) size *= e;
-    return array(DType::f64, shape, Numbers(static_cast<size_t>(size), 1));
-  };
-  GraphPtr cut = graph({row}, "slice", {{"starts", Shape{1}}, {"limits", Shape{4}}, {"strides", L{1}}});
-  EXPECT_EQ(run(cut, {array(DType::f64, {4}, {1, 2, 3, 4})}), (Numbers{2, 3, 4}));
-  EXPECT_NE(error_of(cut, {ones({3})}).find("expected 0 <= start <= limit <= n on axis 0, got 1 and 4, where n is 3"),
-            std::string::npos);
-  GraphPtr crop = graph({row}, "pad", {{"low", Shape{-2}}, {"high", Shape{-1}}, {"value", 0.0}});
-  EXPECT_EQ(run(crop, {ones({4})}), (Numbers{1}));
-  EXPECT_NE(error_of(crop, {ones({2})}).find("expected to cut at most the n elements"), std::string::npos);
-  GraphPtr pick = graph({row, Type::tensor(DType::i64, {2})}, "gather", {{"axis", i64{0}}});
-  EXPECT_EQ(run(pick, {ones({1}), places({0, 7})}), (Numbers{1, 1}));
-  EXPECT_NE(error_of(pick, {ones({0}), places({0, 7})}).find("expected at least one element"), std::string::npos);
-  GraphPtr any = graph({row, Type::tensor(DType::i64, {Dim::symbol("k")})}, "gather", {{"axis", i64{0}}});
-  EXPECT_EQ(run(any, {ones({0}), places({})}), Numbers());
-  GraphPtr top = graph({row}, "argmax", {{"axis", i64{0}}});
-  EXPECT_NE(error_of(top, {ones({0})}).find("[argmax] expected at least one element"), std::string::npos);
-  GraphPtr pool =
-      graph({picture}, "max_pool",
-            {{"window", L{3}}, {"strides", L{1}}, {"dilation", L{1}}, {"padding_low", L{0}}, {"padding_high", L{0}}});
-  EXPECT_EQ(run(pool, {ones({1, 1, 3})}), (Numbers{1}));
-  EXPECT_NE(error_of(pool, {ones({1, 1, 2})}).find("expected a window of at most the padded extent n"),
-            std::string::npos);
-}
-
 }  // namespace tn
