@@ -88,6 +88,7 @@ Times measured(engine::Context& context, const std::vector<Tensor>& inputs, cons
 
 void bench(const BenchOptions& o) {
   if (!(o.seconds > 0)) fail("bench", "expected --seconds above 0, got " + std::to_string(o.seconds));
+  if (o.runs < 0) fail("bench", "expected --runs of at least 0, got " + std::to_string(o.runs));
   for (const std::string& p : o.plugins) load_plugin(p);
   auto start = Clock::now();
   bool stored = is_plan(o.model);

@@ -1,4 +1,5 @@
 // `tenon build` and `tenon passes`: a plan file out of a model.
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -7,6 +8,8 @@
 #include "base/file.h"
 #include "commands.h"
 #include "engine/plan_state.h"
+#include "onnx/import.h"
+#include "source.h"
 #include "tenon/engine.h"
 #include "tenon/error.h"
 
@@ -41,11 +44,39 @@ static engine::ShapeProfile profile_of(const std::string& text) {
   return {name, numbers[0], numbers[1], numbers[2]};
 }
 
+/// Whether the model's inputs have axes without a number.
+static bool has_sizes(const std::string& path) {
+  onnx::ModelDef model = onnx::read_model(path);
+  return std::ranges::any_of(model.graph.inputs, [](const onnx::ValueInfo& i) {
+    return std::ranges::any_of(i.type.shape,
+                               [](const auto& e) { return e.kind != onnx::TypeInfo::Extent::Kind::value; });
+  });
+}
+
+/// The network of the model. Where it needs to know sizes that a profile gives one number, they are numbers in it, and
+/// the profile has done its work.
+static Network network_of(const std::string& path, std::vector<engine::ShapeProfile>& profiles) {
+  onnx::ImportOptions fixed;
+  for (const auto& p : profiles)
+    if (p.min == p.max) fixed.sizes.emplace(p.name, p.min);
+  try {
+    return import_onnx(path);
+  } catch (const Error& e) {
+    if (fixed.sizes.empty() && has_sizes(path))
+      throw Error(e.what() + std::string("\n  sizes that are given as one number (--profile NAME=SIZE) are known while "
+                                         "the model is read"));
+    if (fixed.sizes.empty()) throw;
+  }
+  std::erase_if(profiles, [&](const auto& p) { return fixed.sizes.contains(p.name); });
+  return Network(std::make_shared<NamedGraph>(onnx::import_file(path, fixed)));
+}
+
 void build(const BuildOptions& o) {
   for (const std::string& p : o.plugins) load_plugin(p);
   engine::BuildOptions options{.without = o.without};
   for (const std::string& p : o.profiles) options.profiles.push_back(profile_of(p));
-  Network network = import_onnx(o.model);
+  if (is_plan(o.model)) fail("build", "expected an ONNX model, got '" + o.model + "', a plan that is built already");
+  Network network = network_of(o.model, options.profiles);
   auto start = std::chrono::steady_clock::now();
   engine::Plan plan = engine::build(network, options);
   double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -6,10 +6,12 @@
 #include "base/file.h"
 #include "commands.h"
 #include "engine/picture.h"
+#include "ir/graph_text.h"
 #include "ir/op_def.h"
 #include "onnx/import.h"
 #include "runtime/plan_text.h"
 #include "source.h"
+#include "values.h"
 
 namespace tn::app {
 
@@ -17,26 +19,47 @@ namespace {
 
 using nlohmann::ordered_json;
 
-ordered_json json_of(const NamedGraph& net) {
-  const Graph& g = *net.graph;
+ordered_json json_of(const Graph& g);
+
+/// Attributes by name: texts, of arrays the types, of graphs what is in them.
+ordered_json json_of(const Attrs& attrs) {
+  ordered_json j = ordered_json::object();
+  for (const NamedAttr& a : attrs.items()) {
+    if (const auto* array = std::get_if<Array>(&a.second))
+      j[a.first] = extents(*array);
+    else if (const auto* graph = std::get_if<GraphPtr>(&a.second); graph && *graph)
+      j[a.first] = json_of(**graph);
+    else {
+      std::string text = to_string(Attrs({a}));  // {name=value}
+      j[a.first] = text.substr(a.first.size() + 2, text.size() - a.first.size() - 3);
+    }
+  }
+  return j;
+}
+
+ordered_json json_of(const Graph& g) {
   ordered_json j;
   auto value = [&](u32 v) { return "%" + std::to_string(v); };
+  auto typed = [&](u32 v) { return ordered_json{{"value", value(v)}, {"type", to_string(g.type(v))}}; };
   j["inputs"] = j["outputs"] = j["nodes"] = ordered_json::array();
-  for (u32 i = 0; i < g.input_count(); ++i)
-    j["inputs"].push_back({{"name", net.inputs[i]}, {"value", value(i)}, {"type", to_string(g.type(i))}});
-  for (size_t i = 0; i < net.outputs.size(); ++i)
-    j["outputs"].push_back(
-        {{"name", net.outputs[i]}, {"value", value(g.outputs()[i])}, {"type", to_string(g.type(g.outputs()[i]))}});
+  for (u32 i = 0; i < g.input_count(); ++i) j["inputs"].push_back(typed(i));
+  for (u32 v : g.outputs()) j["outputs"].push_back(typed(v));
   for (const Node& n : g.nodes()) {
     ordered_json node;
     node["op"] = n.op->name;
-    node["operands"] = ordered_json::array();
+    node["attributes"] = json_of(n.attrs);
+    node["operands"] = node["results"] = ordered_json::array();
     for (u32 v : g.operands(n)) node["operands"].push_back(value(v));
-    for (u32 k = 0; k < n.result_count; ++k)
-      node["results"].push_back(
-          {{"value", value(n.first_result + k)}, {"type", to_string(g.type(n.first_result + k))}});
+    for (u32 k = 0; k < n.result_count; ++k) node["results"].push_back(typed(n.first_result + k));
     j["nodes"].push_back(std::move(node));
   }
+  return j;
+}
+
+ordered_json json_of(const NamedGraph& net) {
+  ordered_json j = json_of(*net.graph);
+  for (size_t i = 0; i < net.inputs.size(); ++i) j["inputs"][i]["name"] = net.inputs[i];
+  for (size_t i = 0; i < net.outputs.size(); ++i) j["outputs"][i]["name"] = net.outputs[i];
   return j;
 }
 
@@ -105,7 +128,8 @@ std::string text_of(const engine::Plan& plan) {
 
 template <class What, class Picture>
 std::string shown(const std::string& format, const What& what, const Picture& picture) {
-  if (format == "json") return json_of(what).dump(2) + "\n";
+  constexpr auto kReplace = ordered_json::error_handler_t::replace;  // names of files may be no UTF-8
+  if (format == "json") return json_of(what).dump(2, ' ', false, kReplace) + "\n";
   return format == "svg" ? svg_picture(picture) : text_of(what);
 }
 

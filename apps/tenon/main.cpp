@@ -1,7 +1,9 @@
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <exception>
 #include <iostream>
 #include <new>
+#include <system_error>
 
 #include "commands.h"
 #include "tenon/error.h"
@@ -64,9 +66,7 @@ void add_bench(CLI::App& app) {
   c->add_option("model", o->model, "ONNX model or plan file")->required();
   c->add_option("--inputs", o->inputs, "folder of input_N.pb or NAME.npy; made up when not given");
   c->add_option("--size", o->sizes, "NAME=SIZE, for inputs made up; may be given several times");
-  c->add_option("--runs", o->runs, "how many runs; 0: as many as --seconds allows")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  c->add_option("--runs", o->runs, "how many runs; 0: as many as --seconds allows")->capture_default_str();
   c->add_option("--seconds", o->seconds, "how long to measure")->capture_default_str();
   c->add_option("--plugin", o->plugins, "plugin library, may be given several times");
   c->add_flag("--json", o->json, "as JSON");
@@ -92,11 +92,25 @@ void check_command(const CLI::App& app, int argc, char** argv) {
   throw tn::Error("expected a command (" + known + "), got '" + argv[1] + "'; see tenon --help");
 }
 
+/// What was printed has to have arrived.
+void check_written() {
+  std::cout.flush();
+  if (std::fflush(stdout) || std::ferror(stdout) || !std::cout)
+    throw tn::Error("standard output cannot be written; is its disk full?");
+}
+
+void say_no_memory(const CLI::App& app) {
+  bool run = app.got_subcommand("run");
+  std::cerr << "tenon: [" << (run ? "run" : "memory") << "] expected enough memory"
+            << (run ? " within the budget, got none; give --memory more GiB\n" : ", got none\n");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app("Tenon: models written, trained, read, optimised and run", "tenon");
   app.require_subcommand(1);
+  app.set_version_flag("--version", "tenon " + std::string(tn::version()), "Print the version");
   add_run(app);
   add_build(app);
   add_bench(app);
@@ -106,9 +120,16 @@ int main(int argc, char** argv) {
   try {
     check_command(app, argc, argv);
     app.parse(argc, argv);
+    check_written();
     return 0;
-  } catch (const CLI::ParseError& e) { return app.exit(e) ? 1 : 0; } catch (const std::bad_alloc&) {
-    std::cerr << "tenon: [run] expected enough memory within the budget, got none; give --memory more GiB\n";
+  } catch (const CLI::Success& e) { return app.exit(e); } catch (const CLI::ParseError& e) {
+    std::string command = app.get_subcommands().empty() ? "" : " " + app.get_subcommands()[0]->get_name();
+    std::cerr << "tenon: " << e.what() << "; see tenon" << command << " --help\n";
+  } catch (const std::bad_alloc&) { say_no_memory(app); } catch (const std::system_error& e) {
+    if (e.code() == std::errc::resource_unavailable_try_again)  // a thread without room for its stack
+      say_no_memory(app);
+    else
+      std::cerr << "tenon: " << e.what() << "\n";
   } catch (const std::exception& e) { std::cerr << "tenon: " << e.what() << "\n"; }
   return 1;
 }

@@ -1,4 +1,5 @@
 // `tenon run` and `tenon compare`: one execution on a folder of inputs.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
@@ -31,9 +32,10 @@ std::string report() {
 void run(const RunOptions& o) {
   LimitScope limits(set_budget(o.timeout_seconds, o.memory_gib));
   Source source = open_source(o.model, o.inputs, o.plugins);
-  std::vector<Array> outputs = source.run();
-  write_outputs(o.outputs, source.outputs(), outputs, source.protobuf);
+  OutputFiles files(o.outputs, source.outputs(), source.protobuf);
+  std::vector<Array> values = source.run();
   if (!o.report.empty()) write_file("run", o.report, report());
+  files.write(values);
 }
 
 void compare(const CompareOptions& o) {
@@ -43,8 +45,9 @@ void compare(const CompareOptions& o) {
   for (size_t i = 0; i < got.size(); ++i) {
     double worst = 0;
     for (i64 k = 0; k < got[i].size(); ++k) {
-      double d = std::fabs(got[i].get(k) - want[i].get(k));
-      if (!(d <= worst)) worst = got[i].get(k) == want[i].get(k) ? worst : d;
+      double a = got[i].get(k), b = want[i].get(k), d = std::fabs(a - b);
+      if (a == b || (std::isnan(a) && std::isnan(b))) continue;  // infinities too
+      worst = std::max(worst, std::isnan(d) ? HUGE_VAL : d);
     }
     std::printf("%s max_abs_diff %.3g\n", outputs[i].name.c_str(), worst);
   }

@@ -5,7 +5,6 @@
 #include <fstream>
 #include <unordered_set>
 
-#include "base/file.h"
 #include "engine/plan_state.h"
 #include "onnx/import.h"
 #include "runtime/execute.h"
@@ -20,6 +19,8 @@ Tensor to_tensor(Array a) { return handle(new_value(std::move(a), Location::curr
 Array to_array(const Tensor& t) { return value_of(node_of(t, "run", Location::current()), Location::current()); }
 
 bool is_plan(const std::string& path) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) return false;  // a pipe would hold it up
   char magic[8] = {};
   std::ifstream(path, std::ios::binary).read(magic, sizeof magic);
   return std::string_view(magic, sizeof magic) == "TENONPLN";
@@ -55,7 +56,7 @@ static Source open_plan(const std::string& path, const std::string& folder) {
 Source open_source(const std::string& path, const std::string& folder, const std::vector<std::string>& plugins) {
   for (const std::string& p : plugins) load_plugin(p);
   if (is_plan(path)) return open_plan(path, folder);
-  onnx::ModelDef model = onnx::decode_model(read_file("run", path));
+  onnx::ModelDef model = onnx::read_model(path);
   std::unordered_set<std::string> backed;
   for (const auto& t : model.graph.initializers) backed.insert(t.name);
   std::vector<std::string> all, open;
@@ -70,7 +71,12 @@ Source open_source(const std::string& path, const std::string& folder, const std
   options.known_inputs = given.values;
   options.keep_backed_inputs = given.all_inputs;
   Source s;
-  s.net = onnx::import_model(model, options);
+  try {
+    s.net = onnx::import_model(model, options);
+  } catch (const Error&) {
+    options.fix_sizes = true;  // what does not hold for every size may hold for these
+    s.net = onnx::import_model(model, options);
+  }
   s.protobuf = given.protobuf;
   s.inputs = arranged(engine::named(s.net.inputs, s.net.graph->input_types()), given);
   return s;

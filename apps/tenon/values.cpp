@@ -3,8 +3,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <csignal>
 #include <cstring>
-#include <filesystem>
 #include <map>
 #include <unordered_set>
 
@@ -40,7 +42,12 @@ void write_npy(const std::string& path, const Array& a) {
   save_npy(path, from_data(a.bytes_begin(), shape, a.dtype));
 }
 
-Array read_pb(const std::string& path) { return onnx::array_of(onnx::decode_value(read_file("run", path)).tensor); }
+Array read_pb(const std::string& path) {
+  std::string bytes = read_file("run", path);
+  try {
+    return onnx::array_of(onnx::decode_value(bytes).tensor);
+  } catch (const Error& e) { fail("run", "'" + path + "': " + e.what()); }
+}
 
 void write_pb(const std::string& path, const Array& a, const std::string& name) {
   onnx::ValueDef v;
@@ -57,6 +64,7 @@ std::map<size_t, std::string> numbered(const std::string& folder) {
     if (!name.starts_with("input_") || !name.ends_with(".pb")) continue;
     std::string digits = name.substr(6, name.size() - 9);
     if (digits.empty() || digits.size() > 6 || digits.find_first_not_of("0123456789") != digits.npos) continue;
+    if (digits.size() > 1 && digits[0] == '0') continue;  // input_00.pb is no second input_0.pb
     found.emplace(std::stoul(digits), entry.path().string());
   }
   return found;
@@ -84,9 +92,14 @@ Given read_inputs(const std::string& folder, const std::vector<std::string>& all
   }
   given.protobuf = !files.empty() || open.empty();
   std::unordered_set<std::string> without(open.begin(), open.end());
+  std::map<std::string, std::string> owners;
   for (const std::string& name : all) {
     fs::path path = fs::path(folder) / (file_name(name) + ".npy");
     if (given.values.contains(name) || !fs::exists(path)) continue;
+    auto owner = owners.emplace(path.string(), name).first;
+    if (owner->second != name)
+      fail("run", "expected a file of its own for each input, got '" + path.string() + "' for both '" + owner->second +
+                      "' and '" + name + "'; give them as input_N.pb");
     given.values.emplace(name, read_npy(path.string()));
     if (!without.contains(name)) given.all_inputs = true;
   }
@@ -111,25 +124,79 @@ std::vector<Array> arranged(const std::vector<NamedType>& wanted, const Given& g
   return inputs;
 }
 
-void write_outputs(const std::string& folder, const std::vector<NamedType>& outputs, const std::vector<Array>& values,
-                   bool protobuf) {
+// ---------------------------------------------------------------- outputs
+
+namespace {
+
+constexpr std::string_view kApart = ".tenon";  // then the process: a folder of files not yet in their place
+
+/// Removes what processes that were killed while they wrote left behind.
+void remove_left_behind(const fs::path& folder) {
   std::error_code error;
-  fs::create_directories(folder, error);
-  // They are written apart first, so that a disk that fills up leaves nothing behind.
-  fs::path apart = fs::path(folder) / (".tenon" + std::to_string(::getpid()));
-  if (!fs::create_directory(apart, error))
-    fail("run", "expected a folder for outputs, got '" + folder + "', which cannot be made or written");
-  try {
-    std::vector<std::string> names;
-    for (size_t i = 0; i < values.size(); ++i) {
-      names.push_back(protobuf ? "output_" + std::to_string(i) + ".pb" : file_name(outputs[i].name) + ".npy");
-      std::string path = (apart / names[i]).string();
-      if (protobuf)
-        write_pb(path, values[i], outputs[i].name);
-      else
-        write_npy(path, values[i]);
+  for (fs::directory_iterator it(folder, error); !error && it != fs::directory_iterator(); it.increment(error)) {
+    std::string name = it->path().filename().string();
+    if (!name.starts_with(kApart)) continue;
+    pid_t process = 0;
+    auto [end, wrong] = std::from_chars(name.data() + kApart.size(), name.data() + name.size(), process);
+    if (wrong == std::errc() && end == name.data() + name.size() && ::kill(process, 0) && errno == ESRCH) {
+      std::error_code gone;
+      fs::remove_all(it->path(), gone);
     }
-    for (const std::string& name : names) fs::rename(apart / name, fs::path(folder) / name);
+  }
+}
+
+}  // namespace
+
+OutputFiles::OutputFiles(std::string folder, std::vector<NamedType> outputs, bool protobuf)
+    : folder_(std::move(folder)), outputs_(std::move(outputs)), protobuf_(protobuf) {
+  if (folder_.empty()) fail("run", "expected a folder for outputs, got ''");
+  std::map<std::string, std::string> names;
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    const auto& [name, type] = outputs_[i];
+    names_.push_back(protobuf ? "output_" + std::to_string(i) + ".pb" : file_name(name) + ".npy");
+    auto first = names.emplace(names_[i], name).first;
+    if (first->second != name)
+      fail("run", "expected outputs whose files have names of their own, got '" + first->second + "' and '" + name +
+                      "', both " + names_[i] + "; give the inputs as input_N.pb");
+    if (!protobuf && type.dtype() == DType::bf16)
+      fail("run",
+           "expected outputs of dtypes that .npy has, got bf16 for '" + name + "'; give the inputs as input_N.pb");
+    if (fs::is_directory(folder_ / names_[i]))
+      fail("run", "expected a place for a file, got a folder '" + (folder_ / names_[i]).string() + "'");
+  }
+}
+
+void OutputFiles::write_all(const fs::path& apart, const std::vector<Array>& values) const {
+  for (size_t i = 0; i < values.size(); ++i) {
+    std::string path = (apart / names_[i]).string();
+    if (protobuf_)
+      write_pb(path, values[i], outputs_[i].name);
+    else
+      write_npy(path, values[i]);
+  }
+  for (const std::string& name : names_) {
+    std::error_code error;
+    if (!fs::exists(apart / name)) continue;  // an output listed twice
+    fs::rename(apart / name, folder_ / name, error);
+    if (error) fail("run", "'" + (apart / name).string() + "' cannot be written: " + error.message());
+  }
+}
+
+void OutputFiles::write(const std::vector<Array>& values) const {
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  remove_left_behind(folder_);
+  // They are written apart first, so that a disk that fills up leaves nothing behind.
+  fs::path apart = folder_ / (std::string(kApart) + std::to_string(::getpid()));
+  if (!fs::create_directory(apart, error))
+    fail("run", "expected a folder for outputs, got '" + folder_.string() + "', which cannot be made or written");
+  try {
+    write_all(apart, values);
+  } catch (const Error& e) {
+    fs::remove_all(apart, error);
+    std::string text = e.what(), inner = "/" + apart.filename().string();
+    if (size_t at = text.find(inner); at != text.npos) text.erase(at, inner.size());  // the place it was meant for
+    throw Error(text);
   } catch (...) {
     fs::remove_all(apart, error);
     throw;

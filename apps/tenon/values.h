@@ -1,5 +1,6 @@
 // Folders of values: input_N.pb or NAME.npy, as `tenon run` reads and writes them.
 #pragma once
+#include <filesystem>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -23,9 +24,22 @@ Given read_inputs(const std::string& folder, const std::vector<std::string>& all
 /// The values in the order of the inputs; Error naming the input for every mismatch.
 std::vector<Array> arranged(const std::vector<NamedType>& inputs, const Given& given);
 
-/// Writes output_N.pb or NAME.npy: all of them or, on an error, none.
-void write_outputs(const std::string& folder, const std::vector<NamedType>& outputs, const std::vector<Array>& values,
-                   bool protobuf);
+/// The files output_N.pb or NAME.npy of a folder.
+class OutputFiles {
+ public:
+  /// Error where names or dtypes have no file, before anything is computed.
+  OutputFiles(std::string folder, std::vector<NamedType> outputs, bool protobuf);
+  /// Writes all of them or, on an error, none.
+  void write(const std::vector<Array>& values) const;
+
+ private:
+  void write_all(const std::filesystem::path& apart, const std::vector<Array>& values) const;
+
+  std::filesystem::path folder_;
+  std::vector<NamedType> outputs_;
+  bool protobuf_;
+  std::vector<std::string> names_;
+};
 
 /// "f32[2, 3]".
 std::string extents(const Array& a);

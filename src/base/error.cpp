@@ -19,8 +19,8 @@ static std::string tagged(std::string_view op, std::string_view message) {
 void fail(std::string_view op, std::string_view message) { throw Error(tagged(op, message)); }
 
 void fail(std::string_view op, std::string_view message, const Location& where) {
-  std::string text = tagged(op, message);
-  throw Error(where.line() ? text + " (" + to_string(where) + ")" : text);
+  if (!where.line()) fail(op, message);  // no place of a program: a node of a file, say
+  throw Error(tagged(op, message) + " (" + to_string(where) + ")");
 }
 
 void internal(std::string_view message) {

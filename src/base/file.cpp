@@ -45,7 +45,7 @@ std::string folder_of(const std::string& path) {
 }  // namespace
 
 std::string read_file(std::string_view who, const std::string& path) {
-  Descriptor d(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  Descriptor d(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));  // a pipe must not hold it up: it is refused
   if (d.file < 0) refuse(who, path, "cannot be opened: " + reason());
   struct stat info{};
   if (::fstat(d.file, &info) || !S_ISREG(info.st_mode)) refuse(who, path, "is no regular file");
@@ -77,21 +77,47 @@ static Descriptor create_part(std::string_view who, const std::string& path, std
   }
 }
 
-void write_file(std::string_view who, const std::string& path, std::span<const std::string_view> parts) {
-  std::string temporary;
+static void write_parts(int file, std::span<const std::string_view> parts, auto give_up) {
+  for (std::string_view part : parts)
+    while (!part.empty()) {
+      ssize_t n = ::write(file, part.data(), part.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) give_up();
+      part.remove_prefix(static_cast<size_t>(n));
+    }
+}
+
+/// What stands under a name already: a device or pipe is written to, for a file put in its place would end it.
+static bool is_special(const std::string& path) {
+  struct stat info{};
+  return !::stat(path.c_str(), &info) && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
+}
+
+/// Where a link to a file leads, be it there or not: the file is written, the link stays.
+static std::string followed(const std::string& path) {
+  constexpr int kMostLinks = 40;
+  std::error_code error;
+  std::filesystem::path at = path;
+  for (int i = 0; i < kMostLinks && std::filesystem::is_symlink(at, error); ++i)
+    at = at.parent_path() / std::filesystem::read_symlink(at, error);
+  return at.string();
+}
+
+void write_file(std::string_view who, const std::string& name, std::span<const std::string_view> parts) {
+  if (is_special(name)) {
+    Descriptor d(::open(name.c_str(), O_WRONLY | O_CLOEXEC));
+    if (d.file < 0) refuse(who, name, "cannot be opened: " + reason());
+    write_parts(d.file, parts, [&] { refuse(who, name, "cannot be written: " + reason()); });
+    return;
+  }
+  std::string path = followed(name), temporary;
   Descriptor d = create_part(who, path, temporary);
   auto give_up = [&] {
     std::string why = reason();
     ::unlink(temporary.c_str());
     refuse(who, path, "cannot be written: " + why);
   };
-  for (std::string_view part : parts)
-    while (!part.empty()) {
-      ssize_t n = ::write(d.file, part.data(), part.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) give_up();
-      part.remove_prefix(static_cast<size_t>(n));
-    }
+  write_parts(d.file, parts, give_up);
   if (::fsync(d.file) || ::rename(temporary.c_str(), path.c_str())) give_up();
   // The new name must survive a crash too; a folder that cannot be synced is no error.
   Descriptor folder(::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

@@ -8,8 +8,8 @@ namespace tn {
 
 /// The bytes of a regular file; Error of `who` naming it.
 std::string read_file(std::string_view who, const std::string& path);
-/// Writes to a temporary file beside it, fsync, rename; on failure nothing is left. Error of `who` naming path and
-/// cause.
+/// Writes to a temporary file beside it, fsync, rename; on failure nothing is left. Links are followed, devices and
+/// pipes written to as they are. Error of `who` naming path and cause.
 void write_file(std::string_view who, const std::string& path, std::span<const std::string_view> parts);
 inline void write_file(std::string_view who, const std::string& path, std::string_view bytes) {
   write_file(who, path, std::span(&bytes, 1));

@@ -14,6 +14,8 @@
 #include <thread>
 #include <vector>
 
+#include "tenon/error.h"
+
 namespace tn {
 
 struct ThreadPool::State {
@@ -62,7 +64,9 @@ int default_threads() {
   if (const char* text = std::getenv("TENON_THREADS")) {
     char* end = nullptr;
     long n = std::strtol(text, &end, 10);
-    if (end != text && *end == 0 && n >= 1 && n <= 1024) return static_cast<int>(n);
+    if (end == text || *end || n < 1 || n > 1024)
+      fail("TENON_THREADS", "expected a number from 1 to 1024, got '" + std::string(text) + "'");
+    return static_cast<int>(n);
   }
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));

@@ -151,7 +151,10 @@ Values Builder::emit(const OpDef& op, ValueSpan operands, const Attrs& attrs, co
   try {
     full = check_call(op, operand_types_, attrs);
     results = op.type(operand_types_, full);
-  } catch (const Error& e) { throw Error(std::string(e.what()) + " (" + to_string(where_) + ")"); }
+  } catch (const Error& e) {
+    if (!where_.line()) throw;  // a node of a file
+    throw Error(std::string(e.what()) + " (" + to_string(where_) + ")");
+  }
   if (full != attrs) slot = &slot_of(op, full, operands, effectful);
   if (slot->node != ~0u) return results_at(slot->node);
   return results_at(append(*slot, op, operands, full, where_, results, effectful));

@@ -306,9 +306,9 @@ void Call::refuse(const std::string& expected, const std::string& got, const std
 static const std::map<std::string_view, std::vector<ConverterEntry>>& converters() {
   static const auto* index = [] {
     auto* all = new std::map<std::string_view, std::vector<ConverterEntry>>;
-    for (auto table :
-         {math_converters(), reduce_converters(), shape_converters(), index_converters(), linear_converters(),
-          nn_converters(), loss_converters(), pool_converters(), resize_converters(), control_converters()})
+    for (auto table : {math_converters(), reduce_converters(), shape_converters(), index_converters(),
+                       linear_converters(), attention_converters(), nn_converters(), loss_converters(),
+                       pool_converters(), resize_converters(), control_converters()})
       for (const ConverterEntry& e : table) (*all)[e.op].push_back(e);
     return all;
   }();

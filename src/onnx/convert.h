@@ -125,6 +125,7 @@ std::span<const ConverterEntry> reduce_converters();
 std::span<const ConverterEntry> shape_converters();
 std::span<const ConverterEntry> index_converters();
 std::span<const ConverterEntry> linear_converters();
+std::span<const ConverterEntry> attention_converters();
 std::span<const ConverterEntry> nn_converters();
 std::span<const ConverterEntry> loss_converters();
 std::span<const ConverterEntry> pool_converters();

@@ -144,6 +144,25 @@ Values one_hot(Call& c) {
   return {c.map("select", {hit, value(1), value(0)})};
 }
 
+/// Places of what is not 0, where they are known at import: how many there are is a shape.
+Values non_zero(Call& c) {
+  Value x = c.in(0);
+  auto a = c.known(x);
+  if (!a)
+    c.refuse("an input known at import", "a value that depends on data",
+             "how many elements are not 0 would be a size that depends on data, which Tenon does not have yet");
+  std::vector<i64> found;
+  for (i64 i = 0; i < a->size(); ++i)
+    if (is_float(a->dtype) ? a->get(i) != 0 : a->get_int(i) != 0) found.push_back(i);
+  auto rank = static_cast<i64>(a->shape.size()), n = static_cast<i64>(found.size());
+  Array places = Array::empty(DType::i64, {rank, n});
+  i64 stride = 1;
+  for (i64 k = rank; k-- > 0; stride *= a->shape[static_cast<size_t>(k)])
+    for (i64 j = 0; j < n; ++j)
+      places.set_int(k * n + j, found[static_cast<size_t>(j)] / stride % a->shape[static_cast<size_t>(k)]);
+  return {c.constant_of(places)};
+}
+
 Values eye_like(Call& c) {
   Shape s = shape_of(c.in(0));
   if (s.size() != 2) c.refuse("a matrix", to_string(c.in(0).type()));
@@ -193,6 +212,7 @@ constexpr ConverterEntry kEntries[] = {
     {"Gather", 1, gather},
     {"GatherElements", 11, gather_elements},
     {"GatherND", 11, gather_nd},
+    {"NonZero", 9, non_zero},
     {"OneHot", 9, one_hot},
     {"ReverseSequence", 10, reverse_sequence},
     {"Scatter", 9, scatter_elements},

@@ -1,5 +1,6 @@
 // Reductions: axes came as an attribute in old opsets and come as an input in new ones.
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 #include "base/name.h"
@@ -68,15 +69,39 @@ Values log_sum_exp(Call& c) {
   return {cast(c.reduce("logsumexp", x, a.axes, a.keepdims), c.in(0).dtype())};
 }
 
-/// max and min of bools are any and all.
-template <Name kOp, Name kBool>
+/// The least element of a dtype, or the greatest.
+Array edge_of(DType dtype, bool greatest) {
+  Array a = Array::empty(dtype, {});
+  if (is_float(dtype)) {
+    constexpr double kInfinity = std::numeric_limits<double>::infinity();
+    a.set(0, greatest ? kInfinity : -kInfinity);
+    return a;
+  }
+  u64 all = ~u64{0} >> (64 - bits(dtype));
+  u64 most = is_signed(dtype) ? all >> 1 : all;
+  a.set_int(0, static_cast<i64>(greatest ? most : is_signed(dtype) ? ~most : 0));
+  return a;
+}
+
+/// max and min of bools are any and all; of nothing, the least and the greatest of the dtype.
+template <Name kOp, Name kBool, bool kGreatest>
 Values extreme(Call& c) {
   Axes a = axes_of(c);
-  bool logical = c.in(0).dtype() == DType::boolean;
+  DType dtype = c.in(0).dtype();
+  bool logical = dtype == DType::boolean, empty = false;
+  Shape left = shape_of(c.in(0));
+  for (i64 k : a.axes) {
+    empty = empty || left[static_cast<size_t>(k)] == Dim(0);
+    left[static_cast<size_t>(k)] = 1;
+  }
+  if (empty && !logical) {
+    Value edge = broadcast_to(c.constant_of(edge_of(dtype, kGreatest)), left);
+    return {c.reduce("sum", edge, a.axes, a.keepdims)};
+  }
   return {c.reduce(logical ? kBool.text : kOp.text, c.in(0), a.axes, a.keepdims)};
 }
 
-/// The greatest (or, negated, least) along an axis; the last of equals by looking at it backwards.
+/// The greatest (or, turned round, least) along an axis; the last of equals by looking at it backwards.
 template <bool kGreatest>
 Values arg(Call& c) {
   Value x = c.in(0);
@@ -84,7 +109,8 @@ Values arg(Call& c) {
   bool last = c.integer("select_last_index", 0), keep = c.integer("keepdims", 1);
   if (!kGreatest) {
     if (!is_signed(x.dtype())) x = cast(x, DType::i64);
-    x = c.emit("neg", {x});
+    // The least integer has no negative of its own; -1 - x turns the order of integers round without overflow.
+    x = is_float(x.dtype()) ? c.emit("neg", {x}) : c.map("sub", {c.scalar(-1, x.dtype()), x});
   }
   if (last) x = c.emit("flip", {x}, {{"axes", std::vector<i64>{axis}}});
   Value r = c.emit("argmax", {x}, {{"axis", axis}});
@@ -123,9 +149,9 @@ constexpr ConverterEntry kEntries[] = {
     {"ReduceL2", 1, l2},
     {"ReduceLogSum", 1, log_sum},
     {"ReduceLogSumExp", 1, log_sum_exp},
-    {"ReduceMax", 1, extreme<"max", "any">},
+    {"ReduceMax", 1, extreme<"max", "any", false>},
     {"ReduceMean", 1, mean},
-    {"ReduceMin", 1, extreme<"min", "all">},
+    {"ReduceMin", 1, extreme<"min", "all", true>},
     {"ReduceProd", 1, reduce<"prod">},
     {"ReduceSum", 1, reduce<"sum">},
     {"ReduceSumSquare", 1, sum_square},

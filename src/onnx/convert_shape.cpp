@@ -82,7 +82,23 @@ Value long_range(Call& c, const Array& start, const Array& delta, double count) 
   return cast(c.map("add", {reshape(first, {}), c.map("mul", {i, reshape(step, {})})}), start.dtype);
 }
 
+/// start + i * delta between sizes, as many as a symbolic limit allows.
+std::optional<Value> range_of_sizes(Call& c) {
+  DType dtype = c.in(0).dtype();
+  if (!is_integer(dtype) || c.in(1).dtype() != dtype || c.in(2).dtype() != dtype) return std::nullopt;
+  auto start = c.find_dims(c.in(0)), limit = c.find_dims(c.in(1)), delta = c.find_dims(c.in(2));
+  auto single = [](const auto& s) { return s && s->size() == 1; };
+  if (!single(start) || !single(limit) || !single(delta) || !(*delta)[0].is_constant()) return std::nullopt;
+  i64 step = (*delta)[0].value();
+  if (step == 0 || ((*start)[0].is_constant() && (*limit)[0].is_constant())) return std::nullopt;
+  Dim way = step > 0 ? (*limit)[0] - (*start)[0] : (*start)[0] - (*limit)[0];
+  Value i = iota(c.builder(), {ceildiv(max(way, 0), step > 0 ? step : -step)}, 0, DType::i64);
+  i = c.map("mul", {i, c.from_dims({step}, DType::i64, true)});
+  return cast(c.map("add", {i, c.from_dims(*start, DType::i64, true)}), dtype);
+}
+
 Values range(Call& c) {
+  if (auto sizes = range_of_sizes(c)) return {*sizes};
   auto start = c.known(c.in(0)), limit = c.known(c.in(1)), delta = c.known(c.in(2));
   if (!start || !limit || !delta)
     c.refuse("start, limit and delta known at import", "values that depend on data", "make them initializers");
@@ -139,15 +155,19 @@ Values squeeze(Call& c) {
   auto axes = c.axes(axes_input(c, 1), x.rank());
   bool all = axes.empty() && !c.attribute("axes") && !c.has(1);
   Shape kept;
-  for (i64 i = 0; i < x.rank(); ++i) {
+  auto dims = c.find_dims(x);
+  for (i64 i = x.rank(); i-- > 0;) {
     bool named = std::binary_search(axes.begin(), axes.end(), i);
-    if (named && x.shape()[static_cast<size_t>(i)].is_constant() && x.shape()[static_cast<size_t>(i)] != Dim(1))
-      c.refuse("an extent of 1 on axis " + std::to_string(i), to_string(x.type()));
-    if (named || (all && x.shape()[static_cast<size_t>(i)] == Dim(1))) continue;
-    kept.push_back(x.shape()[static_cast<size_t>(i)]);
+    Dim extent = x.shape()[static_cast<size_t>(i)];
+    if (!named && !(all && extent == Dim(1)))
+      kept.insert(kept.begin(), extent);
+    else if (extent != Dim(1) && provably_nonnegative(Dim(1) - extent) && !extent.is_constant())
+      x = c.emit("gather", {x, c.scalar(0, DType::i64)}, {{"axis", i}});  // one element of an axis like min(n, 1)
+    else if (extent != Dim(1))
+      c.refuse("an extent of 1 on axis " + std::to_string(i), to_string(x.type()),
+               extent.is_constant() ? "" : "fix that size");
   }
   Value r = reshape(x, kept);
-  auto dims = c.find_dims(x);
   return {dims ? c.with_dims(r, *dims) : r};
 }
 
@@ -244,6 +264,9 @@ Values split(Call& c) {
     for (i64 i = 0; i + 1 < n; ++i) parts.push_back(each);
     parts.push_back(whole - each * Dim(n - 1));
   }
+  Dim all = std::accumulate(parts.begin(), parts.end(), Dim(0));
+  if (all != whole && (all - whole).is_constant())
+    c.refuse("parts of " + to_string(whole) + " elements in all", to_string(all));
   Values r;
   Dim at = 0;
   for (Dim p : parts) {

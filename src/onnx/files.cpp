@@ -114,8 +114,16 @@ void export_file(const NamedGraph& network, const std::string& path) {
   write_file("onnx", path, encode_model(export_model(network)));
 }
 
+ModelDef read_model(const std::string& path) {
+  std::string bytes = read_file("onnx", path), error;
+  ModelDef m;
+  if (!codec().decode_model(bytes.data(), bytes.size(), m, error))
+    fail("onnx", "'" + path + "': expected an ONNX model, got: " + error);
+  return m;
+}
+
 NamedGraph import_file(const std::string& path, ImportOptions options) {
-  ModelDef model = decode_model(read_file("onnx", path));
+  ModelDef model = read_model(path);
   if (options.folder.empty()) {
     std::string parent = std::filesystem::path(path).parent_path().string();
     options.folder = parent.empty() ? "." : parent;

@@ -53,6 +53,7 @@ class Importer : BodyImporter {
  private:
   NamedGraph whole() {
     Builder builder;
+    builder.where = Location();  // the nodes come from no line of a program
     ImportState state{builder, *this, {}, {}};
     state_ = &state;
     i64 opset = opset_of(model_.opsets);
@@ -115,29 +116,49 @@ class Importer : BodyImporter {
     Shape shape;
     if (!info.type.has_shape)
       for (i64 e : given->second.shape) shape.push_back(e);
+    bool fix = options_.fix_sizes && given != options_.known_inputs.end() &&
+               given->second.shape.size() == info.type.shape.size();
     for (size_t i = 0; i < info.type.shape.size(); ++i) {
       const auto& e = info.type.shape[i];
-      if (e.kind == TypeInfo::Extent::Kind::value) {
-        if (e.value < 0) {
-          problem(who + "expected extents of at least 0, got " + std::to_string(e.value));
-          return std::nullopt;
-        }
-        shape.push_back(e.value);
-      } else if (e.kind == TypeInfo::Extent::Kind::name)
-        shape.push_back(Dim::symbol(symbol_name(e.name)));
-      else
-        shape.push_back(Dim::symbol(symbol_name(info.name) + "_" + std::to_string(i)));
+      if (e.kind != TypeInfo::Extent::Kind::value) {
+        shape.push_back(size_of(info, i, fix ? std::optional(given->second.shape[i]) : std::nullopt));
+        continue;
+      }
+      if (e.value < 0) {
+        problem(who + "expected extents of at least 0, got " + std::to_string(e.value));
+        return std::nullopt;
+      }
+      shape.push_back(e.value);
     }
     return Type::tensor(*dtype, shape);
   }
 
-  /// A word our texts can hold.
-  static std::string symbol_name(const std::string& name) {
+  /// The size of an axis the model has no number for: a symbol, or what it is fixed to.
+  Dim size_of(const ValueInfo& info, size_t axis, std::optional<i64> found) {
+    const std::string& name = info.type.shape[axis].name;
+    // Exporters write ? or -1 for a size that nobody knows: two of them need not be equal.
+    bool named = std::any_of(name.begin(), name.end(), [](char ch) { return std::isalpha(ch); });
+    std::string full = named ? name : info.name + "_" + std::to_string(axis);
+    std::string symbol = symbol_name(full);
+    auto fixed = options_.sizes.find(symbol);
+    if (fixed != options_.sizes.end()) return fixed->second;
+    if (!found) return Dim::symbol(symbol);
+    i64 first = sizes_.emplace(symbol, *found).first->second;
+    if (first != *found)
+      problem("input '" + info.name + "': expected size '" + symbol + "' to be " + std::to_string(first) +
+              ", as another input has it, got " + std::to_string(*found));
+    return first;
+  }
+
+  /// A word our texts can hold, its own for each name.
+  std::string symbol_name(const std::string& name) {
     std::string r;
     for (char ch : name)
       r += (ch >= '0' && ch <= '9') || (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ? ch : '_';
     if (r.empty() || (r[0] >= '0' && r[0] <= '9')) r.insert(r.begin(), 'n');
-    return r == "min" || r == "max" || r == "r" || r == "l" ? r + "_" : r;
+    if (r == "min" || r == "max" || r == "r" || r == "l") r += "_";
+    while (symbols_.emplace(r, name).first->second != name) r += "_";
+    return r;
   }
 
   void inputs(NamedGraph& net, Names& names) {
@@ -359,6 +380,7 @@ class Importer : BodyImporter {
       fail("onnx",
            "expected a body of " + std::to_string(types.size()) + " inputs, got " + std::to_string(body.inputs.size()));
     Builder builder;
+    builder.where = Location();
     ImportState inner{builder, *this, {}, {}};
     Names names;
     Call outside(*state_, kNoNode, opset_, {});
@@ -409,9 +431,11 @@ class Importer : BodyImporter {
   const ImportOptions& options_;
   i64 opset_ = 0;
   ImportState* state_ = nullptr;
-  const Place* place_ = nullptr;  // of the node being converted
-  int depth_ = 0;                 // of the calls around it
-  const Names* names_ = nullptr;  // of the graph whose nodes are being converted
+  const Place* place_ = nullptr;                          // of the node being converted
+  int depth_ = 0;                                         // of the calls around it
+  const Names* names_ = nullptr;                          // of the graph whose nodes are being converted
+  std::unordered_map<std::string, std::string> symbols_;  // the model's names of sizes, by ours
+  std::unordered_map<std::string, i64> sizes_;            // fixed by inputs so far
   std::vector<std::string> problems_;
   size_t count_ = 0;  // nodes so far
   bool more_ = false;

@@ -13,12 +13,18 @@ struct ImportOptions {
   std::string folder;
   /// Contents of graph inputs that shapes are computed from, by name; used where an operator must know them.
   std::unordered_map<std::string, Array> known_inputs;
+  /// Sizes that are fixed, by their names in the model: they are numbers in the network.
+  std::unordered_map<std::string, i64> sizes;
+  /// Inputs with known contents fix their sizes too: shapes are then numbers, for this one run.
+  bool fix_sizes = false;
   /// Inputs that an initializer backs stay inputs; otherwise the initializer is their fixed value.
   bool keep_backed_inputs = false;
 };
 
 /// The network of a model; one Error names every problem: node, operator version, expected, found, fix.
 NamedGraph import_model(const ModelDef& model, const ImportOptions& options = {});
+/// The structs of a file; Error naming it.
+ModelDef read_model(const std::string& path);
 /// Reads and imports a file.
 NamedGraph import_file(const std::string& path, ImportOptions options = {});
 

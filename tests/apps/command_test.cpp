@@ -3,6 +3,7 @@
 
 #include "backend/cpu/cpu.h"
 #include "base/file.h"
+#include "models.h"
 #include "networks.h"
 #include "onnx/import.h"
 #include "onnx/tensors.h"
@@ -185,7 +186,12 @@ TEST_F(Command, BudgetsHold) {
   save_npy(npy + "/x.npy", Tensor(1.0, DType::f32));
   expect_refused("run " + plan + io(npy) + " --timeout 0.3", "expected an end within");
   expect_refused("run " + model + io(npy) + " --timeout 0", "expected --timeout above 0");
+  expect_refused("run " + model + io(npy) + " --timeout nan", "expected --timeout above 0, got nan");
   expect_refused("run " + model + io(npy) + " --memory -1", "expected --memory of at least 0");
+  expect_refused("run " + model + io(npy) + " --memory nan", "expected --memory of at least 0");
+  expect_refused("run " + model + io(npy) + " --memory 1e-9", "expected --memory of at least 1/64 GiB");
+  EXPECT_EQ(tenon("run " + model + io(npy) + " --timeout inf --memory 1e30").text, "");
+  std::filesystem::remove_all(out);
   save_npy(npy + "/image.npy", pictures(40000));
   expect_refused("run " + model + io(npy) + " --memory 0.02", "memory");
   EXPECT_FALSE(std::filesystem::exists(out + "/scores.npy"));
@@ -222,6 +228,8 @@ TEST_F(Command, InspectShowsModelsAndPlans) {
   auto of_model = nlohmann::json::parse(tenon("inspect " + model + " --format json").text);
   EXPECT_EQ(of_model.at("inputs")[0].at("name"), "image");
   EXPECT_GT(of_model.at("nodes").size(), 5u);
+  auto conv = std::ranges::find(of_model.at("nodes"), "conv", [](const auto& n) { return n.at("op"); });
+  EXPECT_EQ(conv->at("attributes").at("strides"), "[1, 1]");
   auto of_plan = nlohmann::json::parse(tenon("inspect " + plan + " --format json").text);
   EXPECT_EQ(of_plan.at("profiles")[0].at("max"), 2);
   EXPECT_GT(of_plan.at("instructions").size(), 1u);
@@ -263,6 +271,8 @@ TEST_F(Command, CompareTellsDifferences) {
     expect_says(r, 0, "scores max_abs_diff ");
     EXPECT_LT(std::stod(r.text.substr(r.text.rfind(' '))), 1e-5);
   }
+  save_npy(npy + "/image.npy", x / 0.0);  // the same NaN on both sides is no difference
+  expect_says(tenon("compare " + model + " --inputs " + npy), 0, "max_abs_diff 0\n");
 }
 
 TEST_F(Command, PluginsServeEveryCommand) {
@@ -282,11 +292,106 @@ TEST_F(Command, PluginsServeEveryCommand) {
   expect_refused("run " + model + io(npy) + " --plugin " + model, "expected a shared library that can be opened");
 }
 
+// ---------------------------------------------------------------- names and places
+
+struct Twins {
+  std::vector<Tensor> operator()(const Tensor& a, const Tensor& b) const { return {a + b, a - b}; }
+};
+
+/// `/` is `_` in a file's name, so two names may want one file.
+TEST_F(Command, NamesThatShareAFileAreRefused) {
+  Type type = Type::tensor(DType::f32, {2});
+  auto write = [&](const char* first, const char* second, std::vector<std::string> outputs) {
+    export_onnx(trace_network(Twins{}, outputs, NamedType{first, type}, NamedType{second, type}), model);
+  };
+  Tensor one = ones({2});
+  save_npy(npy + "/a_b.npy", one);
+  save_npy(npy + "/c.npy", one);
+  write("a/b", "a_b", {"y", "z"});
+  expect_refused("run " + model + io(npy), "a_b.npy' for both 'a/b' and 'a_b'; give them as input_N.pb");
+  write("a/b", "c", {"y/1", "y_1"});
+  expect_refused("run " + model + io(npy), "got 'y/1' and 'y_1', both y_1.npy; give the inputs as input_N.pb");
+  EXPECT_FALSE(std::filesystem::exists(out));
+  write_pb(pb + "/input_0.pb", one);
+  write_pb(pb + "/input_1.pb", one);
+  EXPECT_EQ(tenon("run " + model + io(pb)).text, "");
+  EXPECT_EQ(files_in(out), 2u);
+  write("a/b", "c", {"y", "z"});
+  std::filesystem::create_directory(out + "/z.npy");
+  expect_refused("run " + model + io(npy), "expected a place for a file, got a folder");
+  EXPECT_FALSE(std::filesystem::exists(out + "/y.npy"));
+  write_file("test", pb + "/input_1.pb", "no tensor");
+  expect_refused("run " + model + io(pb), "pb/input_1.pb': ");
+}
+
+TEST_F(Command, PipesAndLinksStayWhatTheyAre) {
+  std::string pipe = folder / "pipe", link = folder / "link.plan";
+  ASSERT_EQ(shell("mkfifo " + pipe).status, 0);
+  expect_refused("run " + pipe + io(npy), "is no regular file");
+  Ran r = shell("cat " + pipe + " & " + kTenon + " inspect " + model + " --output " + pipe + "; wait");
+  expect_says(r, 0, "# input %0 = image");
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  std::filesystem::create_symlink("model.plan", link);
+  ASSERT_EQ(tenon("build " + model + " --output " + link).status, 0);
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_EQ(tenon("run " + plan + io(npy)).text, "");
+}
+
+TEST_F(Command, AFullStandardOutputIsAnError) {
+  for (const char* what : {"ops", "version", "passes"})
+    expect_says(shell(kTenon + " " + std::string(what) + " 2>&1 >/dev/full"), 1, "standard output cannot be written");
+  expect_says(shell(kTenon + " inspect " + model + " 2>&1 >/dev/full"), 1, "standard output cannot be written");
+}
+
+// ---------------------------------------------------------------- sizes
+
+/// y = x + z, sizes n and k: ONNX looks at them when it runs.
+onnx::ModelDef sum_of_sizes() {
+  onnx::ModelDef m = onnx::samples::model({onnx::samples::node("Add", {"x", "z"}, {"y"})});
+  m.graph.inputs = {onnx::samples::info("x", onnx::Element::float32, {0}),
+                    onnx::samples::info("z", onnx::Element::float32, {0})};
+  for (size_t i = 0; i < 2; ++i)
+    m.graph.inputs[i].type.shape[0] = {onnx::TypeInfo::Extent::Kind::name, 0, i ? "k" : "n"};
+  return m;
+}
+
+TEST_F(Command, SizesOfOneRunAreNumbersWhereTheyHaveToBe) {
+  write_file("test", model, onnx::encode_model(sum_of_sizes()));
+  save_npy(npy + "/x.npy", ones({3}));
+  save_npy(npy + "/z.npy", ones({1}));
+  EXPECT_EQ(tenon("run " + model + io(npy)).text, "");
+  EXPECT_EQ(load_npy(out + "/y.npy").to_vector(), (std::vector<double>{2, 2, 2}));
+  expect_refused("build " + model + " --output " + plan, "--profile NAME=SIZE");
+  ASSERT_EQ(tenon("build " + model + " --output " + plan + " --profile k=1 --profile n=1:2:4").status, 0);
+  EXPECT_EQ(tenon("run " + plan + io(npy)).text, "");
+  EXPECT_EQ(load_npy(out + "/y.npy").to_vector(), (std::vector<double>{2, 2, 2}));
+  save_npy(npy + "/z.npy", ones({2}));
+  expect_refused("run " + model + io(npy), "expected shapes that broadcast, got f32[2] against 3");
+}
+
+/// TopK of fewer elements than k: the model fits, the sizes of this run do not.
+TEST_F(Command, SizesThatDoNotFitAreRefused) {
+  onnx::ModelDef m = onnx::samples::model({onnx::samples::node("TopK", {"x", "k"}, {"y", "at"})},
+                                          {onnx::samples::ints("k", {1}, {2})});
+  m.graph.inputs = {onnx::samples::info("x", onnx::Element::float32, {0})};
+  m.graph.inputs[0].type.shape[0] = {onnx::TypeInfo::Extent::Kind::name, 0, "n"};
+  write_file("test", model, onnx::encode_model(m));
+  save_npy(npy + "/x.npy", ones({1}));
+  expect_says(tenon("build " + model + " --output " + plan), 0, "instructions for");
+  for (const std::string& file : {model, plan}) expect_refused("run " + file + io(npy), "with n = 1");
+  save_npy(npy + "/x.npy", ones({3}));
+  for (const std::string& file : {model, plan}) EXPECT_EQ(tenon("run " + file + io(npy)).text, "");
+}
+
 TEST(CommandLine, HelpsAndRefuses) {
   EXPECT_TRUE(tenon("version").text.starts_with("tenon "));
   expect_says(tenon("--help"), 0, "inspect");
   expect_says(tenon("run --help"), 0, "--timeout");
-  expect_says(tenon(""), 1, "A subcommand is required");
+  expect_says(tenon(""), 1, "tenon: A subcommand is required; see tenon --help");
+  EXPECT_TRUE(tenon("--version").text.starts_with("tenon "));
+  Ran unknown = tenon("run model --inputs a --outputs b --no-such-option");
+  EXPECT_EQ(unknown.text, "tenon: The following argument was not expected: --no-such-option; see tenon run --help\n");
+  expect_says(tenon("bench model --runs -1"), 1, "expected --runs of at least 0, got -1");
   expect_says(tenon("fly"), 1, "tenon: expected a command (run, build,");
   expect_says(tenon("run"), 1, "required");
   expect_says(tenon("ops"), 0, "matmul\t");

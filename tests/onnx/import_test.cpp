@@ -5,6 +5,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 
 #include "base/file.h"
 #include "models.h"
@@ -66,6 +67,91 @@ TEST(Import, SamplesRun) {
   std::vector<Array> y = execute(import_model(control()).graph, std::vector<Array>{x});
   EXPECT_EQ(y[0].get(5), 40);  // 2 (5 + 3 * 5)
   EXPECT_EQ(import_model(shapes()).graph->output_types()[0].dim(0), Dim(3));
+}
+
+ValueInfo named_sizes(const std::string& name, Element element, const Strings& sizes) {
+  ValueInfo v = info(name, element, std::vector<i64>(sizes.size(), 0));
+  for (size_t i = 0; i < sizes.size(); ++i)
+    v.type.shape[i] = {sizes[i].empty() ? TypeInfo::Extent::Kind::unknown : TypeInfo::Extent::Kind::name, 0, sizes[i]};
+  return v;
+}
+
+/// Names of sizes become words; two names stay two sizes, and one that says nothing is nobody's.
+TEST(Import, SizesAreOneWhereTheirNamesAre) {
+  ModelDef m = model({node("Relu", {"x"}, {"y"})});
+  m.graph.inputs = {named_sizes("x", Element::float32, {"a b", "a_b", "a b", "?", "?", "", "-1"})};
+  auto shape = import_model(m).graph->input_types()[0].shape();
+  for (size_t i : {0u, 3u, 4u, 5u, 6u})
+    for (size_t k = i + 1; k < shape.size(); ++k) EXPECT_EQ(shape[i] == shape[k], i == 0 && k == 2) << i << " " << k;
+}
+
+/// What holds for no size in general may hold for the sizes of one run, or for those that a caller fixes.
+TEST(Import, SizesCanBeFixed) {
+  ModelDef m = model({node("Add", {"x", "z"}, {"y"})});
+  m.graph.inputs = {named_sizes("x", Element::float32, {"n"}), named_sizes("z", Element::float32, {"k"})};
+  expect_error(m, {"expected shapes that broadcast, got f32[k] against n"});
+  ImportOptions options;
+  options.sizes = {{"n", 1}};
+  EXPECT_EQ(import_model(m, options).graph->output_types()[0].dim(0), Dim::symbol("k"));
+  options.sizes.clear();
+  options.fix_sizes = true;
+  options.known_inputs = {{"x", Array::zeros(DType::f32, {3})}, {"z", Array::zeros(DType::f32, {1})}};
+  EXPECT_EQ(import_model(m, options).graph->output_types()[0].dim(0), Dim(3));
+  m.graph.inputs[1] = named_sizes("z", Element::float32, {"n"});
+  expect_error(m, {"input 'z': expected size 'n' to be 3, as another input has it, got 1"}, options);
+}
+
+Array vector(const std::vector<i64>& values) {
+  Array a = Array::empty(DType::i64, {static_cast<i64>(values.size())});
+  for (size_t i = 0; i < values.size(); ++i) a.set_int(static_cast<i64>(i), values[i]);
+  return a;
+}
+
+std::vector<i64> elements(const Array& a) {
+  std::vector<i64> r;
+  for (i64 i = 0; i < a.size(); ++i) r.push_back(a.get_int(i));
+  return r;
+}
+
+/// Positions as transformers count them: a range up to a size.
+TEST(Import, RangesReachASize) {
+  ModelDef m = model({node("Shape", {"x"}, {"s"}), node("Squeeze", {"s"}, {"n"}),
+                      node("Range", {"two", "n", "three"}, {"up"}), node("Range", {"n", "two", "minus"}, {"down"})},
+                     {ints("two", {}, {2}), ints("three", {}, {3}), ints("minus", {}, {-2})});
+  m.graph.inputs = {named_sizes("x", Element::int64, {"n"})};
+  m.graph.outputs = {named_sizes("up", Element::int64, {""}), named_sizes("down", Element::int64, {""})};
+  GraphPtr g = import_model(m).graph;
+  std::vector<Array> of_9 = execute(g, std::vector<Array>{vector(std::vector<i64>(9))});
+  EXPECT_EQ(elements(of_9[0]), (std::vector<i64>{2, 5, 8}));
+  EXPECT_EQ(elements(of_9[1]), (std::vector<i64>{9, 7, 5, 3}));
+  std::vector<Array> of_1 = execute(g, std::vector<Array>{vector({0})});
+  EXPECT_EQ(elements(of_1[0]), std::vector<i64>());
+  EXPECT_EQ(elements(of_1[1]), std::vector<i64>());
+}
+
+/// The first of a sequence, cut out and squeezed: its axis is min(n, 1).
+TEST(Import, SqueezesWhatIsAtMostOne) {
+  ModelDef m = model({node("Slice", {"x", "zero", "one", "zero"}, {"t"}), node("Squeeze", {"t", "zero"}, {"y"})},
+                     {ints("zero", {1}, {0}), ints("one", {1}, {1})});
+  m.graph.inputs = {named_sizes("x", Element::int64, {"n"})};
+  GraphPtr g = import_model(m).graph;
+  EXPECT_EQ(elements(execute(g, std::vector<Array>{vector({7, 8})})[0]), std::vector<i64>{7});
+  EXPECT_THROW(execute(g, std::vector<Array>{vector({})}), Error);
+  m.graph.nodes = {node("Squeeze", {"x", "zero"}, {"y"})};
+  expect_error(m, {"expected an extent of 1 on axis 0, got i64[n]; fix that size"});
+}
+
+TEST(Import, TheLeastIntegerIsTheLeast) {
+  ModelDef m = model({node("ArgMin", {"x"}, {"y"})});
+  m.graph.inputs = {named_sizes("x", Element::int64, {"n"})};
+  constexpr i64 kLeast = std::numeric_limits<i64>::min();
+  EXPECT_EQ(elements(execute(import_model(m).graph, std::vector<Array>{vector({3, kLeast, -5})})[0]),
+            std::vector<i64>{1});
+}
+
+TEST(Import, PartsOfASplitAreTheWhole) {
+  ModelDef m = model({node("Split", {"x", "parts"}, {"y", "z"})}, {ints("parts", {2}, {1, 3})});
+  expect_error(m, {"expected parts of 2 elements in all, got 4"});
 }
 
 // ---------------------------------------------------------------- hostile
