@@ -72,8 +72,11 @@ static const std::string& checked(const std::string& name) {
 void Metrics::write(const std::vector<std::pair<std::string, double>>& row) {
   State& s = *state_;
   std::string line;
-  if (s.names.empty())
-    for (const auto& [name, value] : row) s.names.push_back(checked(name));
+  if (s.names.empty()) {
+    std::vector<std::string> names;  // a refused row leaves none
+    for (const auto& [name, value] : row) names.push_back(checked(name));
+    s.names = std::move(names);
+  }
   if (row.size() != s.names.size())
     fail("metrics", "expected the " + std::to_string(s.names.size()) + " names of the first row, got " +
                         std::to_string(row.size()));
