@@ -184,10 +184,73 @@ Group Clusters::group(int cluster) const {
   return group;
 }
 
-void Clusters::take_apart(int cluster) {
-  std::vector<u32> nodes = std::move(at(cluster).nodes);
+/// Nodes of a cluster that was cut. What went around a reduction or contraction that is not among them is made of maps.
+void Clusters::add_part(const Cluster& whole, std::vector<u32> nodes) {
+  auto start_part = [&](Group::Kind kind, u32 anchor, std::vector<u32> members) {
+    Cluster part = whole;
+    part.kind = kind;
+    part.anchor = anchor;
+    if (kind == Group::Kind::map) {
+      auto shape = g_.type(g_.nodes()[members[0]].first_result).shape();
+      part.domain.assign(shape.begin(), shape.end());
+    }
+    for (u32 n : members) cluster_of_[n] = static_cast<int>(clusters_.size());
+    part.nodes = std::move(members);
+    clusters_.push_back(std::move(part));
+  };
+  auto is_reduction = [&](u32 n) { return g_.nodes()[n].op->lower.as<Reduction>() != nullptr; };
+  auto anchor = std::find(nodes.begin(), nodes.end(), whole.anchor);
+  if (anchor == nodes.end()) anchor = std::find_if(nodes.begin(), nodes.end(), is_reduction);
+  if (whole.kind == Group::Kind::map) return start_part(whole.kind, nodes[0], nodes);
+  if (anchor != nodes.end()) return start_part(whole.kind, *anchor, nodes);
+  auto shape_of = [&](u32 n) { return g_.type(g_.nodes()[n].first_result).shape(); };
+  for (auto from = nodes.begin(); from != nodes.end();) {
+    auto to = std::find_if(from, nodes.end(), [&](u32 n) { return !same(shape_of(n), shape_of(*from)); });
+    start_part(Group::Kind::map, *from, {from, to});
+    from = to;
+  }
+}
+
+bool Clusters::reads_through(u32 node, u32 movement) const {
+  std::vector<u32> open{node};
+  for (size_t k = 0; k < open.size(); ++k)
+    for (u32 v : g_.operands(g_.nodes()[open[k]])) {
+      u32 p = index_.producer[v];
+      if (p == movement) return true;
+      if (p != GraphIndex::kInput && is_movement(p) && !opaque_[p]) add_once(open, p);
+    }
+  return false;
+}
+
+/// Nodes of the cluster that read the value, or its values through the movement, and what depends on them.
+std::vector<u32> Clusters::cut_off(int cluster, const Refusal& refusal, bool by_movement) const {
+  std::vector<u32> late, nodes;
+  if (!by_movement) late.push_back(refusal.value);
+  auto is_late = [&](const Read& r) { return std::find(late.begin(), late.end(), r.value) != late.end(); };
+  auto is_own = [&](const Read& r) { return r.moved && cluster_of_[index_.producer[r.value]] == cluster; };
+  for (u32 n : at(cluster).nodes) {
+    std::vector<Read> all = reads(n);
+    bool moves = by_movement && std::any_of(all.begin(), all.end(), is_own) && reads_through(n, refusal.movement);
+    if (!moves && std::none_of(all.begin(), all.end(), is_late)) continue;
+    nodes.push_back(n);
+    for (u32 i = 0; i < g_.nodes()[n].result_count; ++i) late.push_back(g_.nodes()[n].first_result + i);
+  }
+  return nodes;
+}
+
+void Clusters::cut(int cluster, const Refusal& refusal) {
+  std::vector<u32> then, first;
+  if (refusal.movement != Refusal::kNone) then = cut_off(cluster, refusal, true);
+  if (then.empty() || then.size() == at(cluster).nodes.size()) then = cut_off(cluster, refusal, false);
+  Cluster whole = std::move(at(cluster));
   at(cluster).nodes.clear();
-  for (u32 n : nodes) add(n);
+  std::set_difference(whole.nodes.begin(), whole.nodes.end(), then.begin(), then.end(), std::back_inserter(first));
+  if (then.empty() || first.empty()) {  // it stores the value itself and cannot: each node alone can
+    for (u32 n : whole.nodes) add(n);
+  } else {
+    add_part(whole, std::move(first));
+    add_part(whole, std::move(then));
+  }
   find_memory();
 }
 

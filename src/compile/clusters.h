@@ -37,8 +37,8 @@ class Clusters {
   Group group(int cluster) const;
   /// What a kernel that makes the node computes besides, because it lies nowhere.
   void add_on_the_way(std::vector<bool>& computed, std::vector<u32> from) const;
-  /// Takes the cluster apart: each of its nodes becomes a kernel of its own.
-  void take_apart(int cluster);
+  /// Cuts a cluster in two, what asks for the value at another place and the rest, so that what it reads lies in memory.
+  void cut(int cluster, const Refusal& refusal);
   /// The value shall lie in memory.
   void need(u32 value);
 
@@ -61,6 +61,9 @@ class Clusters {
   std::vector<Read> reads(u32 node) const;
   int start(u32 node, Group::Kind kind, Shape domain);
   void add(u32 node);
+  bool reads_through(u32 node, u32 movement) const;
+  std::vector<u32> cut_off(int cluster, const Refusal& refusal, bool by_movement) const;
+  void add_part(const Cluster& whole, std::vector<u32> nodes);
   void join_element(u32 node);
   void join_reduction(u32 node);
   std::vector<int> candidates(u32 node) const;

@@ -1,4 +1,4 @@
-// Clusters become steps: each is lowered, those that cannot be lowered as they are are taken apart, and the steps are
+// Clusters become steps: each is lowered, those that cannot be lowered as they are are cut, and the steps are
 // put in an order in which every value is made before it is read.
 #include <algorithm>
 #include <map>
@@ -19,7 +19,7 @@ class Fuser {
 
   /// Nothing when the steps depend on each other in a circle.
   std::optional<std::vector<Step>> run() {
-    for (size_t tries = 0; tries < g_.nodes().size() + 2; ++tries) {
+    for (size_t tries = 0; tries < g_.nodes().size() + g_.value_count() + 2; ++tries) {
       planned_.clear();
       if (!lower_clusters()) continue;
       try {
@@ -68,7 +68,7 @@ class Fuser {
         u32 producer = index_.producer[r.value];
         if (explaining()) explain("fuse", name_of(r.value) + " has to lie in memory for " + label(group, nodes));
         if (clusters_.of(producer) == static_cast<int>(c))
-          clusters_.take_apart(static_cast<int>(c));
+          clusters_.cut(static_cast<int>(c), r);
         else
           clusters_.need(r.value);
         return false;

@@ -285,7 +285,7 @@ Val KernelWriter::load(int buffer, Dim offset) {
 
 Val KernelWriter::gather(u32 value, std::span<const Dim> coords, int axis, Val at) {
   u32 producer = index_.producer[value];
-  if (producer != GraphIndex::kInput && computed_[producer]) throw Refusal{value};
+  if (producer != GraphIndex::kInput && computed_[producer]) throw Refusal{value, moving_};
   auto shape = g_.type(value).shape();
   auto a = static_cast<size_t>(axis);
   Dim stride = 1;
@@ -408,12 +408,16 @@ Val KernelWriter::compute(u32 value, std::span<const Dim> coords) {
       if (const auto* rule = n.op->lower.as<Scalar>()) return scalar(n, *rule, coords);
       const auto* movement = n.op->lower.as<Movement>();
       const auto* costly = n.op->lower.as<Costly>();
-      if (!movement && !costly) throw Refusal{value};
+      if (!movement && !costly) throw Refusal{value, moving_};
       std::vector<Type> types;
       for (u32 v : g_.operands(n)) types.push_back(g_.type(v));
       NodeReader reader(*this, n);
       AtRule rule = movement ? movement->at : costly->at;
-      return rule(reader, types, g_.type(value), n.attrs, coords);
+      u32 around = moving_;
+      if (movement && around == Refusal::kNone) moving_ = producer;
+      Val v = rule(reader, types, g_.type(value), n.attrs, coords);
+      moving_ = around;
+      return v;
     }
   }
   return load(input_buffer(value), offset_of(value, coords));

@@ -34,6 +34,8 @@ struct GraphIndex {
 /// Thrown while a group is written: this value has to lie in memory first, so the group must be cut.
 struct Refusal {
   u32 value;
+  u32 movement = kNone;  // the outermost node that asked for it at another place
+  static constexpr u32 kNone = ~0u;
 };
 
 /// f16 and bf16 compute in f32.
@@ -146,6 +148,7 @@ class KernelWriter {
   std::vector<Bound> bounds_;
   std::vector<Dim>* observed_ = nullptr;
   std::pair<Dim, Dim> ahead_;
+  u32 moving_ = Refusal::kNone;  // the outermost movement being computed
 };
 
 }  // namespace tn

@@ -56,6 +56,8 @@ std::vector<Type> attention_type(std::span<const Type> t, const Attrs&) {
     fail("attention", "expected 'key' of width " + to_string(t[0].dim(-1)) + " as 'query', got " + to_string(t[1]));
   if (t[2].dim(-2) != t[1].dim(-2))
     fail("attention", "expected a 'value' for each of " + to_string(t[1].dim(-2)) + " keys, got " + to_string(t[2]));
+  if (t[1].dim(-2) == Dim(0))
+    fail("attention", "expected at least one key, got " + to_string(t[1]) + ", whose weights have no sum to be shares of");
   Shape scores(t[0].shape().begin(), t[0].shape().end());
   scores.back() = t[1].dim(-2);
   if (t.size() == 4) {
@@ -157,6 +159,9 @@ std::vector<Sample> attention_samples() {
   bad.operands[2].shape = {2, 5, 2};
   bad.error = "expected a 'value' for each of 4 keys, got f32[2, 5, 2]";
   r.push_back(bad);
+  Sample none = attention_sample(DType::f32, {2}, 3, 0, 4);
+  none.error = "expected at least one key, got f32[2, 0, 4]";
+  r.push_back(none);
   return r;
 }
 

@@ -34,6 +34,16 @@ std::vector<i64> evaluated(std::span<const Dim> dims, const DimEnv& env) {
   return values;
 }
 
+/// Extents of a slot for these sizes.
+std::vector<i64> extents(const Slot& slot, const DimEnv& env) {
+  std::vector<i64> all = evaluated(slot.shape, env);
+  for (size_t i = 0; i < all.size(); ++i)
+    if (all[i] < 0)
+      fail("run", "expected inputs large enough for every extent to be at least 0, got " + to_string(slot.shape[i]) +
+                      " = " + std::to_string(all[i]) + " in " + to_string(Type::tensor(slot.dtype, slot.shape)));
+  return all;
+}
+
 /// An array over memory the context knows; kept while the pointer stays the same.
 void point(Array& a, std::byte* data, size_t bytes) {
   if (!a.storage || a.storage->data() != data) a.storage = Storage::borrow(data, bytes, nullptr);
@@ -54,9 +64,9 @@ void Context::plan_arena(const DimEnv& env) {
   std::vector<int> life_of(slots.size(), -1);
   for (u32 s = 0; s < slots.size(); ++s) {
     i64 count = 1;
-    for (Dim d : slots[s].shape)
-      if (__builtin_mul_overflow(count, evaluate(d, env), &count)) fail("run", "expected a size of 64 bits, got more");
-    if (__builtin_mul_overflow(count, static_cast<i64>(tn::bytes(slots[s].dtype)), &count) || count < 0)
+    for (i64 extent : extents(slots[s], env))
+      if (__builtin_mul_overflow(count, extent, &count)) fail("run", "expected a size of 64 bits, got more");
+    if (__builtin_mul_overflow(count, static_cast<i64>(tn::bytes(slots[s].dtype)), &count))
       fail("run", "expected a size of 64 bits, got more");
     bytes_[s] = static_cast<size_t>(count);
     if (slots[s].role == Slot::Role::constant) at_[s] = slots[s].constant.bytes_begin();

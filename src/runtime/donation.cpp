@@ -48,7 +48,7 @@ class Stores {
   bool once() const {
     for (const Access& w : writes_) {
       for (size_t j = 1; j < w.loops.size(); ++j)  // parallel ones keep apart in a sound kernel
-        if (!is_condition(w.loops[j]) && !keeps_apart(w, w.loops[j])) return false;
+        if (!at_most_once(w, w.loops[j]) && !keeps_apart(w, w.loops[j])) return false;
       for (const Access& other : writes_)
         if (other.node > w.node && other.loops[0] == w.loops[0] && !apart(w, other)) return false;
     }
@@ -59,18 +59,15 @@ class Stores {
   const loops::Node& node(loops::Val v) const { return k_.nodes[static_cast<size_t>(v)]; }
   const loops::Tile& tile(const Access& a) const { return node(k_.operands(node(a.node))[0]).tile; }
 
-  /// A loop whose body does not know its variable runs once or not at all: nothing is made twice.
-  bool is_condition(loops::Val loop) const {
-    Dim variable = node(loop).variable;
-    for (loops::Val n = loop + 1; n < node(loop).at; ++n) {
-      const loops::Node& i = node(n);
-      std::vector<Dim> dims(k_.index(i).begin(), k_.index(i).end());
-      for (Dim d : {i.row_limit, i.lane_limit, i.extent})
-        if (d != loops::Node::kNone) dims.push_back(d);
-      for (Dim d : dims)
-        if (auto s = symbols_of(d); std::find(s.begin(), s.end(), variable) != s.end()) return false;
+  /// Tails and conditions are loops that run once or not at all: nothing in them is made twice.
+  bool at_most_once(const Access& write, loops::Val loop) const {
+    std::vector<Bound> bounds = size_bounds();
+    for (loops::Val n = 0; n < loop; ++n) {
+      bool around = std::find(write.loops.begin(), write.loops.end(), n) != write.loops.end();
+      if (around || node(n).kind == loops::Kind::index)
+        bounds.push_back({node(n).variable, Dim(0), node(n).extent - Dim(1)});
     }
-    return node(loop).arg_count == 0;
+    return provably_nonnegative(Dim(1) - node(loop).extent, bounds);
   }
 
   /// One index tells the loop's iterations apart: the variables in it are its digits, for each steps at least as far as

@@ -3,7 +3,9 @@
 #include "compile/attention.h"
 
 #include <cmath>
+#include <cstring>
 
+#include "backend/ref/ref.h"
 #include "compile/pipeline.h"
 #include "run_kernel.h"
 
@@ -92,6 +94,28 @@ TEST(Attention, SymbolicSizes) {
       p.sizes.set(k, kv);
       expect_same(p, false);
     }
+}
+
+/// Weights of no keys have no sum to be shares of; a row that a mask lets see nothing is 0.
+TEST(Attention, NoKeysGiveWhatTheExpansionGives) {
+  Dim k = Dim::symbol("k");
+  for (bool masked : {false, true}) {
+    Problem p = attention({{2}, 5, k, 8, 8, false, masked ? Shape{5, k} : Shape{}});
+    p.sizes.set(k, 0);
+    std::vector<Array> inputs{Array::zeros(DType::f32, {2, 5, 8}), Array::zeros(DType::f32, {2, 0, 8}),
+                              Array::zeros(DType::f32, {2, 0, 8})};
+    if (masked) inputs.push_back(Array::zeros(DType::boolean, {5, 0}));
+    Array want = ref_run(p.graph, inputs)[0];
+    GraphIndex index(*p.graph);
+    Lowered lowered = lower_attention(*p.graph, index, p.group, Target{});
+    Data got = interpreted(p, lowered);
+    expect_executors(got, p, lowered, "no keys");
+    for (i64 i = 0; i < want.size(); ++i) {
+      float x;
+      std::memcpy(&x, got[0].data() + static_cast<size_t>(i) * sizeof x, sizeof x);
+      EXPECT_TRUE(masked ? x == 0 && want.get(i) == 0 : std::isnan(x) && std::isnan(want.get(i))) << i;
+    }
+  }
 }
 
 /// Heads lie side by side in one matrix, as a projection writes them, and are read from there; bias and residual

@@ -193,6 +193,35 @@ TEST(Phases, PooledBatchNormInTraining) {
   EXPECT_LE(phases_of(g), 2u) << labels(g);
 }
 
+// ---------------------------------------------------------------- what has to lie in memory
+
+/// What lies along the axis in reverse, picked by number.
+Value pick(Value x, i64 axis) {
+  Shape extent{x.shape()[static_cast<size_t>(axis)]};
+  return gather(x, flip(iota(*x.builder, extent, 0, DType::i64), {0}), axis);
+}
+
+/// Only what needs the value leaves the kernel that makes it; what else it made stays together.
+TEST(Phases, AGatherOfItsOwnValuesCutsAMapInTwo) {
+  Builder b;
+  Value x = input(b, {48, 70});
+  Value e = tanh(mul(exp(x), 0.5)), other = sin(add(e, x));
+  Value picked = mul(add(pick(e, 1), x), tanh(x));
+  GraphPtr g = b.build(std::vector{e, other, picked, cos(picked)});
+  EXPECT_EQ(phases_of(g), 2u) << labels(g);
+}
+
+TEST(Phases, AGatherOfItsOwnRowsCutsThemInTwo) {
+  Builder b;
+  Value x = input(b, {48, 70});
+  Value e = call("softmax", {x}, {{"axis", i64{1}}});
+  Value picked = add(pick(e, 0), x);
+  Value total = sum(picked, {1});
+  Value share = div(picked, broadcast_along(total, shape_of(x), {1}));
+  GraphPtr g = b.build(std::vector{e, sum(mul(x, e), {1}), total, exp(share), share});
+  EXPECT_EQ(phases_of(g), 2u) << labels(g);
+}
+
 // ---------------------------------------------------------------- generated groups
 
 /// x by something of any rank from 1 on; w: f32[512, 32].
@@ -215,6 +244,12 @@ const Named kKernels[] = {
      [](Value x, Value) {
        std::vector<i64> axes{last_axis(x)};
        return mul(x, exp(sub(x, broadcast_along(max(x, axes), shape_of(x), axes))));
+     }},
+    {"shares",
+     [](Value x, Value) {
+       std::vector<i64> axes{last_axis(x)};
+       Value e = exp(sub(x, broadcast_along(max(x, axes), shape_of(x), axes)));
+       return div(e, broadcast_along(sum(e, axes), shape_of(x), axes));
      }},
     {"columns", [](Value x, Value) { return centred(x, {0}); }},
     {"planes", [](Value x, Value) { return centred(x, {0, last_axis(x)}); }},
@@ -262,7 +297,8 @@ INSTANTIATE_TEST_SUITE_P(Movements, Groups, testing::ValuesIn(kMovements),
 Values random_values(Builder& b, u64 seed) {
   Random random(seed);
   auto pick = [&](size_t n) { return static_cast<size_t>(random.next() >> 20) % n; };
-  Value x = input(b, {16, 24, 64}), w = input(b, {512, 32});
+  // Rows of one block of lanes, and of some with a tail.
+  Value x = input(b, {16, 24, seed % 2 == 0 ? 64 : 100}), w = input(b, {512, 32});
   Values values{x};
   while (values.size() < 14) {
     Value v = values[values.size() - 1 - pick(std::min<size_t>(values.size(), 4))];

@@ -110,6 +110,28 @@ TEST(TurnedMaps, AxesOfOneElement) {
   EXPECT_EQ(turns(lower_group(*p.graph, GraphIndex(*p.graph), p.group, {})), 0u);
 }
 
+/// The check by poison sees what goes through scratch, where verify lets it pass.
+TEST(Poison, IsSeenInAResult) {
+  Builder b;
+  Value x = input(b, {10}), y = pad(x, {0}, {6}, 0);
+  Problem p = whole(b.build(std::vector{y}));
+  Lowered l;
+  loops::Builder w(l.kernel);
+  int from = w.buffer("X", DType::f32, {10}, loops::Buffer::Role::in);
+  int to = w.buffer("Y", DType::f32, {16}, loops::Buffer::Role::out);
+  w.parallel("p", 1, [&](Dim) {
+    int kept = w.alloc("kept", DType::f32, {16});
+    Dim at[] = {loops::lane()};
+    loops::Val part = w.load(from, at, 1, 16, {.lanes = 10, .any = true});
+    w.store(kept, at, part);
+    loops::Val all = w.load(kept, at, 1, 16);
+    w.store(to, at, all);
+  });
+  l.arguments = {{false, false, 0}, {false, true, p.group.outputs[0]}};
+  EXPECT_EQ(loops::verify(l.kernel), std::vector<std::string>());
+  EXPECT_NE(interpreted(p, l), poisoned(p, l));
+}
+
 TEST(TurnedMaps, NothingToTurn) {
   Builder b;
   Value x = input(b, {64, 64}), y = input(b, {64, 64});

@@ -2,6 +2,7 @@
 #pragma once
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <string>
 
 #include "backend/cpu/cpu.h"
@@ -38,7 +39,7 @@ inline std::vector<std::byte> numbers(Type t, const DimEnv& sizes, u64 seed) {
 }
 
 template <class Run>
-Data execute(const Problem& p, const Lowered& l, const Run& run) {
+Data execute(const Problem& p, const Lowered& l, const Run& run, std::byte unset = std::byte{0xEE}) {
   Data buffers;
   std::vector<void*> pointers;
   std::vector<size_t> results(p.group.outputs.size());
@@ -48,7 +49,7 @@ Data execute(const Problem& p, const Lowered& l, const Run& run) {
     const auto& a = l.arguments[argument];
     if (a.temp || a.written) {
       auto bytes_needed = static_cast<size_t>(evaluate(product(buffer.shape), p.sizes) * bytes(buffer.dtype));
-      buffers.emplace_back(bytes_needed, std::byte{0xEE});
+      buffers.emplace_back(bytes_needed, unset);
       for (size_t i = 0; i < results.size(); ++i)
         if (!a.temp && p.group.outputs[i] == a.value) results[i] = argument;
     } else {
@@ -60,7 +61,7 @@ Data execute(const Problem& p, const Lowered& l, const Run& run) {
   std::vector<i64> sizes;
   for (Dim s : l.kernel.sizes) sizes.push_back(evaluate(s, p.sizes));
   auto scratch_bytes = static_cast<size_t>(evaluate(l.kernel.scratch_bytes, p.sizes)) + 64;
-  std::vector<std::byte> scratch(scratch_bytes + 64, std::byte{0xEE});
+  std::vector<std::byte> scratch(scratch_bytes + 64, unset);
   void* aligned = reinterpret_cast<void*>((reinterpret_cast<u64>(scratch.data()) + 63) & ~u64{63});
   i64 phase = 0, error = 0;
   for (loops::Val v : l.kernel.phases()) {
@@ -78,6 +79,18 @@ inline Data interpreted(const Problem& p, const Lowered& l) {
   return execute(p, l, [&](auto... x) { program.run(x...); });
 }
 
+/// What loads leave unspecified, and memory nobody wrote, as NaNs (or a number of its own): it may pass through
+/// scratch, but no result depends on it.
+inline Data poisoned(const Problem& p, Lowered l) {
+  for (loops::Node& n : l.kernel.nodes)
+    if ((n.kind == loops::Kind::load || n.kind == loops::Kind::gather) && n.any) {
+      n.any = false;
+      n.number = is_float(n.tile.dtype) ? std::numeric_limits<double>::quiet_NaN() : 77;
+    }
+  loops::Program program(l.kernel);
+  return execute(p, l, [&](auto... x) { program.run(x...); }, std::byte{0xFF});
+}
+
 inline void expect_equal(const Data& want, const Data& got, const std::string& what) {
   ASSERT_EQ(want.size(), got.size());
   for (size_t i = 0; i < want.size(); ++i) {
@@ -91,6 +104,7 @@ inline void expect_equal(const Data& want, const Data& got, const std::string& w
 /// The kernel on every executor that this machine has: all bits as the interpreter's of `want`.
 inline void expect_executors(const Data& want, const Problem& p, const Lowered& l, const std::string& name) {
   expect_equal(want, interpreted(p, l), name + " interpreted");
+  expect_equal(want, poisoned(p, l), name + " with what is unspecified poisoned");
   for (cpu::Isa isa : {cpu::Isa::avx2, cpu::Isa::avx512}) {
     if (isa > cpu::widest_isa()) continue;
     auto code = cpu::compile_kernel(l.kernel, isa);

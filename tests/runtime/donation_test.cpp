@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "../op/harness.h"
+#include "ir/loops.h"
+#include "runtime/donation.h"
 #include "runtime/execute.h"
 
 namespace tn::test {
@@ -106,6 +108,27 @@ TEST_P(Donation, AnInputThatIsAnOutputIsKept) {
     return %0, %1
   })");
   EXPECT_EQ(both.takes({true}), (std::vector{0, -1}));
+}
+
+/// A loop whose variable nothing mentions may still run twice: then what it read has been overwritten.
+TEST(InPlace, OnlyWhatIsMadeOnce) {
+  auto kernel = [](const char* count) {
+    return loops::parse_kernel(std::string("kernel k(n; in A: f32[16*n] by [1], out Y: f32[16*n] by [1]) scratch 0 {\n") +
+                               "  parallel i < n {\n"
+                               "    for t < " +
+                               count +
+                               " {\n"
+                               "      %2 = f32<1x16> load A[l + 16*i]\n"
+                               "      %3 = f32<1x16> add %2, %2\n"
+                               "      store Y[l + 16*i] = %3\n"
+                               "    }\n"
+                               "  }\n}\n");
+  };
+  int in[] = {0};
+  EXPECT_TRUE(in_place(kernel("1"), in, 1));
+  EXPECT_TRUE(in_place(kernel("((n + 63)//(64)) - ((n)//(64))"), in, 1));
+  EXPECT_FALSE(in_place(kernel("2"), in, 1));
+  EXPECT_FALSE(in_place(kernel("n"), in, 1));
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiers, Donation, testing::Values(Tier::interpreted, Tier::compiled));

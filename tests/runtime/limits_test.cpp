@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "base/array.h"
+#include "op/emit.h"
 #include "runtime/context.h"
 #include "runtime/execute.h"
 #include "tenon/error.h"
@@ -91,6 +92,20 @@ TEST(Limits, AnArenaThatDoesNotFitIsNotTaken) {
     EXPECT_TRUE(contains(error_of([&] { context.run(in, to); }), "at most 1000000 bytes"));
   }
   EXPECT_EQ(execute(g, std::span(&x, 1)).size(), 1u);  // scopes end
+}
+
+/// Two extents below 0 have a product above it.
+TEST(Sizes, ExtentsBelowZeroAreAnErrorThatNamesThem) {
+  Dim n = Dim::symbol("n"), m = Dim::symbol("m");
+  Builder b;
+  Value x = b.input(Type::tensor(DType::f32, {n, m}));
+  Value part = neg(slice(x, {0, 0}, {n - Dim(3), m - Dim(3)}, {1, 1}));
+  Context context(Plan::build(b.build(std::vector{part}), {}));
+  DimEnv env;
+  env.set(n, 1);
+  env.set(m, 1);
+  std::string error = error_of([&] { context.bind(env); });
+  EXPECT_TRUE(contains(error, "every extent to be at least 0, got n - 3 = -2 in f32[n - 3, m - 3]")) << error;
 }
 
 TEST(Limits, ScopesNest) {
