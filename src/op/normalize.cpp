@@ -39,7 +39,11 @@ Shape dropped(Type t, const std::vector<i64>& axes) {
 
 // ---------------------------------------------------------------- softmax, log_softmax, logsumexp
 
+/// Rows without elements: nothing to normalise.
+bool rows_empty(Value x, const Attrs& a) { return x.shape()[static_cast<size_t>(axis_of(a)[0])] == Dim(0); }
+
 Values softmax_expand(Builder&, ValueSpan x, const Attrs& a) {
+  if (rows_empty(x[0], a)) return {x[0]};
   Value v = widened(x[0]);
   Value top = stop_gradient(max(v, axis_of(a)));
   Value e = exp(sub(v, along(top, v, axis_of(a))));
@@ -53,6 +57,7 @@ Values softmax_tangent(Builder&, ValueSpan, ValueSpan y, ValueSpan t, const Attr
 }
 
 Values log_softmax_expand(Builder&, ValueSpan x, const Attrs& a) {
+  if (rows_empty(x[0], a)) return {x[0]};
   Value v = widened(x[0]);
   Value shifted_v = sub(v, along(stop_gradient(max(v, axis_of(a))), v, axis_of(a)));
   Value log_sum = log(sum(exp(shifted_v), axis_of(a)));

@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "base/thread_own.h"
 #include "runtime/execute.h"
 #include "tensor/cache.h"
 #include "tensor/trace.h"
@@ -59,10 +60,7 @@ class Buffers {
   Flat& operator*() { return *flat_; }
 
  private:
-  static std::vector<std::unique_ptr<Flat>>& spare() {
-    thread_local std::vector<std::unique_ptr<Flat>> list;
-    return list;
-  }
+  static std::vector<std::unique_ptr<Flat>>& spare() { return thread_own<std::vector<std::unique_ptr<Flat>>>(); }
   std::unique_ptr<Flat> flat_;
 };
 
@@ -326,7 +324,8 @@ void evaluate_claimed(Flat& f, const Location& where) {
       fail_all(f, e.what());
     }
     for (Pending* p : f.held) release(p);
-    if (dynamic_cast<const Error*>(&e)) throw Error(std::string(e.what()) + ", read at " + to_string(where));
+    if (dynamic_cast<const Error*>(&e) && where.line())
+      throw Error(std::string(e.what()) + ", read at " + to_string(where));
     throw;
   }
   for (Pending* p : dropped) release(p);

@@ -202,6 +202,7 @@ Tensor write(const char* name, const Tensor& x, std::span<const Index> entries, 
              std::string_view mode) {
   const Location& where = value.where;
   Type type = node_of(x, name, where)->type;
+  composed(name, [&] { return Reading(type, entries, where).plan; });  // errors name x, not the places
   Tensor places = read(reshape(Arg(arange(type.size(), where), where), shape_of(x)), entries, where);
   Tensor updates = alike(name, Arg(x, where), value).second;
   updates = cast(Arg(updates, where), type.dtype());

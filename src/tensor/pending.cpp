@@ -205,11 +205,15 @@ static Type scalar_type(DType dtype) {
   return types[static_cast<size_t>(dtype)];
 }
 
-Pending* new_literal(const Arg& number, DType dtype) {
+Pending* new_literal(const Arg& number, DType dtype, std::string_view op) {
   bool integral = is_integer(dtype);
+  if (!is_float(dtype) && number.kind() == Arg::Kind::floating)
+    fail(op, "expected an integer for " + std::string(name(dtype)) + ", got " + std::to_string(number.floating()),
+         number.where);
   if (integral && !fits(number.integer(), dtype))
-    fail("tensor",
-         "expected a number that fits " + std::string(name(dtype)) + ", got " + std::to_string(number.integer()),
+    fail(op,
+         "expected a number that fits " + std::string(name(dtype)) + ", got " + std::to_string(number.integer()) +
+             "; use astype for a wider dtype",
          number.where);
   Pending* p = make();
   p->type = scalar_type(dtype);

@@ -99,7 +99,7 @@ Pending* new_node(Type type, const Location& where);
 /// A computed value.
 Pending* new_value(Array value, const Location& where);
 /// A literal that any trace may hold, converted to the dtype; Error when an integer dtype cannot hold it.
-Pending* new_literal(const Arg& number, DType dtype);
+Pending* new_literal(const Arg& number, DType dtype, std::string_view op = "tensor");
 /// An operation on operands, whose types were checked; its operands are retained. Chains longer than the greatest depth
 /// are evaluated here.
 Pending* new_operation(const OpDef& op, std::span<Pending* const> operands, Type type, Attrs attrs,

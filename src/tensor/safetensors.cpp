@@ -176,6 +176,7 @@ void save_safetensors(const std::string& path, const NamedTensors& tensors,
   std::vector<const Array*> arrays;
   u64 at = 0;
   for (const auto& [name, x] : tensors) {
+    if (name == "__metadata__") bad(path, "cannot hold a tensor named '__metadata__', which is the format's own");
     if (table.contains(name)) bad(path, "cannot hold '" + name + "' twice");
     const Array& a = value_of(node_of(x, "safetensors", Location()), Location());
     std::string_view dtype;

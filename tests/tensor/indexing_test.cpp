@@ -122,6 +122,38 @@ TEST(Printing, LikeNumPy) {
   EXPECT_EQ(to_string(tensor({1e-10, 1.})), "[1.e-10 1.e+00]");
   EXPECT_EQ(to_string(arange(2000)), "[   0    1    2 ... 1997 1998 1999]");
   EXPECT_EQ(to_string(zeros({0})), "[]");
+  EXPECT_EQ(to_string(zeros({3, 0})), "[]");
+  EXPECT_EQ(to_string(tensor({0.1, 0.25, 123456.789})), "[1.0000000e-01 2.5000000e-01 1.2345679e+05]");
+  EXPECT_EQ(to_string(tensor({1e-5, 1.5})), "[1.0e-05 1.5e+00]");
+  EXPECT_EQ(to_string(tensor({104.5, 31456., 0.0023899}, DType::f16)), "[1.0450e+02 3.1456e+04 2.3899e-03]");
+  EXPECT_EQ(to_string(tensor({1. / 3}, DType::f16)), "[0.3333]");
+  EXPECT_EQ(to_string(tensor({1.0, NAN, -INFINITY, -0.0})), "[  1.  nan -inf  -0.]");
+  EXPECT_EQ(to_string(Tensor(1. / 3, DType::f64)), "0.3333333333333333");
+  EXPECT_EQ(to_string(Tensor(1e-5)), "1e-05");
+  EXPECT_EQ(to_string(Tensor(1e20)), "1e+20");
+  EXPECT_EQ(to_string(Tensor(3.0)), "3.0");
+}
+
+TEST(Literals, AreExact) {
+  constexpr i64 kOdd = (i64{1} << 53) + 1, kMost = std::numeric_limits<i64>::max();
+  EXPECT_EQ(tensor({kOdd, kMost, -kMost - 1}).to_vector<i64>(), (std::vector<i64>{kOdd, kMost, -kMost - 1}));
+  EXPECT_EQ(tensor({3.0, 4.0}, DType::i8).to_vector<i64>(), (std::vector<i64>{3, 4}));
+  EXPECT_EQ(tensor({0.5, 0.0}, DType::boolean).to_vector<i64>(), (std::vector<i64>{1, 0}));
+}
+
+TEST(Indexing, TheGreatestIntegerIsAnEnd) {
+  constexpr i64 kMost = std::numeric_limits<i64>::max();
+  Tensor x = arange(4);
+  EXPECT_EQ(x(slice(1, kMost)).to_vector(), (std::vector<double>{1, 2, 3}));
+  EXPECT_EQ(x(slice(-kMost - 1, 2)).to_vector(), (std::vector<double>{0, 1}));
+  EXPECT_EQ(x(slice(kMost, none, -1)).to_vector(), (std::vector<double>{3, 2, 1, 0}));
+  EXPECT_EQ(x(slice(size_t{1}, ~size_t{0})).to_vector(), (std::vector<double>{1, 2, 3}));
+  EXPECT_THROW(x(kMost), Error);
+}
+
+TEST(Empties, HaveNoRowsToNormalise) {
+  for (const Tensor& x : {zeros({3, 0}), zeros({0, 3})})
+    for (const Tensor& y : {softmax(x), log_softmax(x)}) EXPECT_EQ(y.type(), x.type());
 }
 
 }  // namespace

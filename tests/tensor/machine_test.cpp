@@ -21,6 +21,37 @@ TEST(Chains, EvaluateInPieces) {
   EXPECT_LT(most, 5000);
 }
 
+TEST(Chains, OfWhichEachValueIsKept) {
+  Tensor sum = f64(0);
+  std::vector<Tensor> kept;
+  for (int i = 0; i < 20000; ++i) kept.push_back(sum = sum + f64(i));
+  EXPECT_EQ(sum.item(), 199990000);
+  EXPECT_EQ(kept[100].item(), 5050);
+}
+
+TEST(Chains, ThousandsOfPartsJoined) {
+  std::vector<Tensor> rows;
+  for (int i = 0; i < 3000; ++i) rows.push_back(full({4}, i));
+  EXPECT_EQ(sum(concat(rows) * arange(12000)).item<i64>(), [] {
+    i64 all = 0;
+    for (i64 i = 0; i < 12000; ++i) all += i / 4 * i;
+    return all;
+  }());
+}
+
+/// Statics end after the main thread's own objects, and still compute.
+struct LastWord {
+  Tensor x;
+  ~LastWord() {
+    if (sum(x + 1).item() != 6 || max(matmul(ones({99, 99}), ones({99, 99}))).item() != 99) std::_Exit(1);
+  }
+} last_word;
+
+TEST(Threads, StaticsComputeAtExit) {
+  last_word.x = arange(3);
+  EXPECT_EQ(sum(last_word.x).item(), 3);
+}
+
 TEST(Chains, NoRecursionOverNodes) {
   // A long chain under grad is one piece; recording, cutting, transforming and dropping it must not recurse.
   std::thread([] {
