@@ -223,7 +223,7 @@ Tensor full(const Shape& shape, Arg value);
 Tensor zeros_like(Arg x);
 Tensor ones_like(Arg x);
 Tensor full_like(Arg x, Arg value);
-/// i64: start, start + step, ... before stop.
+/// i64: start, start + step, ... before stop; none when start is past it. A symbolic stop alone is a size: at least 0.
 Tensor arange(Dim stop, Location at = Location::current());
 Tensor arange(Dim start, Dim stop, i64 step = 1, Location at = Location::current());
 /// `count` floating numbers from start to stop, both included.

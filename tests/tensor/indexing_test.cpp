@@ -114,6 +114,25 @@ TEST(Reductions, CountsDoNotFitSixteenBits) {
   EXPECT_EQ(execute(symbolic, {&halves, 1})[0].get(0), 0.5);
 }
 
+TEST(Shapes, ARangeThatEndsBeforeItsStartIsEmptyForEverySize) {
+  Dim n = Dim::symbol("n");
+  Tensor any = placeholder(Type::tensor(DType::f32, {n}));
+  for (auto [step, count] : {std::pair<i64, i64>{1, 4}, {3, 2}, {-1, 0}}) {
+    GraphPtr g = step == 1   ? trace([](const Tensor& x) { return arange(0, x.shape()[0] - Dim(3)); }, any)
+                 : step == 3 ? trace([](const Tensor& x) { return arange(0, x.shape()[0] - Dim(3), 3); }, any)
+                             : trace([](const Tensor& x) { return arange(0, x.shape()[0] - Dim(3), -1); }, any);
+    for (i64 size : {2, 3, 7}) {
+      Array x = Array::zeros(DType::f32, {size});
+      i64 want = size == 7 ? count : size == 2 && step < 0 ? 1 : 0;
+      EXPECT_EQ(execute(g, {&x, 1})[0].size(), want) << step << " " << size;
+    }
+  }
+  // A size alone is taken as it is: it stays the extent of the tensor it came from.
+  Tensor cut = placeholder(Type::tensor(DType::f32, {n - Dim(3)}));
+  auto sized = trace([](const Tensor& x) { return x + cast(arange(x.shape()[0]), DType::f32); }, cut);
+  EXPECT_EQ(output_types(*sized)[0], cut.type());
+}
+
 TEST(Printing, LikeNumPy) {
   EXPECT_EQ(to_string(tensor({{1., 2.5}, {-3., 4.}})), "[[ 1.   2.5]\n [-3.   4. ]]");
   EXPECT_EQ(to_string(tensor({1, 20, 300})), "[  1  20 300]");
