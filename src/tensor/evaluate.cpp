@@ -25,7 +25,8 @@ struct Flat {
   std::vector<Pending*> held;  // wanted gets: their holders may let go while the operation runs
   Mask donated;
   Pending* busy = nullptr;
-  bool open = false;  // a node that keeps its operands, for an open trace, is among them: every value is wanted
+  bool open = false;           // a node that keeps its operands, for an open trace, is among them
+  std::vector<bool> residual;  // by operation, when open: the trace may need its value again
 
   void clear() {
     order.clear();
@@ -39,6 +40,7 @@ struct Flat {
     donated.clear();
     busy = nullptr;
     open = false;
+    residual.clear();
   }
 };
 
@@ -136,9 +138,22 @@ u64 reference(const Pending* p) {
   return u64{p->id} << 1 | (input ? 0 : 1);
 }
 
-/// Whether someone beside the collected nodes refers to it.
+/// What an open trace may need again: its own values, and those of outside that they are made of.
+void find_residuals(Flat& f) {
+  if (!f.open) return;
+  f.residual.assign(f.order.size(), false);
+  for (const Pending* p : f.order) {
+    if (!p->level || !keeps_operands(p->level)) continue;
+    f.residual[p->id] = true;
+    for (u32 i = 0; i < p->operand_count; ++i)
+      if (const Pending* c = p->operands()[i]; reference(c) & 1 && !c->is(kLiteral)) f.residual[c->id] = true;
+  }
+}
+
+/// Whether someone beside the collected nodes refers to it, or may.
 bool wanted(const Flat& f, const Pending* p) {
-  return f.open || p->references.load(std::memory_order_relaxed) > p->uses;
+  if (p->references.load(std::memory_order_relaxed) > p->uses) return true;
+  return f.open && p->state.load(std::memory_order_relaxed) == State::pending && f.residual[p->id];
 }
 
 /// Takes a reference unless the last one is just being given back.
@@ -170,6 +185,7 @@ void add_outputs(Flat& f, Pending* p, u32 mark) {
 }
 
 void make_key(Flat& f, u32 mark) {
+  find_residuals(f);
   for (const Pending* p : f.inputs) f.key.push_back(reinterpret_cast<u64>(p->type.data()));
   for (Pending* p : f.order) {
     add_words(f.key, p, kGet | kLeaf | kFixed);
@@ -264,8 +280,9 @@ std::vector<Array> run(Flat& f) {
 
 // ---------------------------------------------------------------- the end, under the lock again
 
-/// Takes the node's operands off it, to be released after the lock.
+/// Takes the node's operands off it, to be released after the lock. A literal has its number in their place.
 void drop_operands(Pending* p, std::vector<Pending*>& dropped) {
+  if (p->operand_count == 0) return;
   dropped.insert(dropped.end(), p->operands(), p->operands() + p->operand_count);
   if (p->operand_count > 2) delete[] p->many;
   p->few[0] = p->few[1] = nullptr;

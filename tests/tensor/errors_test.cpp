@@ -380,7 +380,8 @@ TEST(RunErrors, NameTheirLine) {
     check(x > 0.0, "expected positive numbers");
     return x * x;
   };
-  EXPECT_TRUE(names(text_of([&] { grad(positive)(Tensor(-1.0)).eval(); }), line));
+  std::string failed = text_of([&] { grad(positive)(Tensor(-1.0)).eval(); });
+  EXPECT_TRUE(names(failed, line)) << failed;
   auto jitted = jit([](const Tensor& x) {
     check(x > 0.0, "in jit");
     return x;

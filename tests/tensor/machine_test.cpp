@@ -29,6 +29,56 @@ TEST(Chains, OfWhichEachValueIsKept) {
   EXPECT_EQ(kept[100].item(), 5050);
 }
 
+/// Numbers that an operation is made of, such as the count of a mean, stay what they are when the loss is read.
+TEST(Backward, AfterARead) {
+  auto check = [](auto f, std::vector<double> expected) {
+    for (int reads = 0; reads < 4; ++reads) {
+      Tensor w = f64({1, 2, 3});
+      w.requires_grad();
+      Tensor loss = f(w);
+      if (reads & 1) loss.item();
+      loss.backward();
+      if (reads & 2) loss.item();
+      EXPECT_EQ(w.grad().to_vector(), expected) << reads;
+      loss.backward();
+      for (double& e : expected) e *= 2;
+      EXPECT_EQ(w.grad().to_vector(), expected) << reads;
+      for (double& e : expected) e /= 2;
+      EXPECT_EQ(grad(f)(f64({1, 2, 3})).to_vector(), expected);
+    }
+  };
+  check([](const Tensor& x) { return mean(x * x * 1.5); }, {1, 2, 3});
+  check([](const Tensor& x) { return sum(x * ones({}, DType::f64) * 2.0); }, {2, 2, 2});
+  check([](const Tensor& x) { return sum(var(x * 3.0)); }, {-6, 0, 6});
+}
+
+TEST(Backward, ReadsOfNumbersLeaveThem) {
+  Tensor one = ones({}, DType::f64);
+  eval({one});
+  EXPECT_EQ(jit([](const Tensor& x, const Tensor& y) { return x + y; })(one, f64(2)).item(), 3);
+  EXPECT_EQ(grad([&](const Tensor& x) { return x * one; })(f64(2)).item(), 1);
+  EXPECT_EQ((one * 4.0).item(), 4);
+}
+
+/// A loss that is read runs the update before it, of which nothing but the new parameters is kept.
+TEST(Backward, KeepsOfTheUpdateBeforeWhatTheLossIsMadeOf) {
+  Tensor w = f64({1, 2, 3});
+  w.requires_grad();
+  i64 most = 0;
+  for (int i = 0; i < 50; ++i) {
+    Tensor loss = sum(square(w * 2.0 - 3.0));
+    loss.backward();
+    EXPECT_GE(loss.item(), 0);
+    Tensor step = w.grad();
+    for (int k = 0; k < 20; ++k) step = step * 0.9;
+    w = w.detach() - step;
+    w.requires_grad();
+    most = std::max(most, live_nodes());
+  }
+  EXPECT_NEAR(w(0).item(), 1.5, 1e-6);
+  EXPECT_LT(most, 200);
+}
+
 TEST(Chains, ThousandsOfPartsJoined) {
   std::vector<Tensor> rows;
   for (int i = 0; i < 3000; ++i) rows.push_back(full({4}, i));
