@@ -10,7 +10,18 @@
 namespace tn::loops {
 namespace {
 
-using namespace samples;
+using samples::add;
+using samples::all;
+using samples::chain;
+using samples::cumsum;
+using samples::Dims;
+using samples::gather_rows;
+using samples::matmul;
+using samples::Role;
+using samples::size;
+using samples::softmax;
+using samples::transpose;
+using samples::Vals;
 
 TEST(Verify, AcceptsSoundKernels) {
   for (const Kernel& k : all()) {
@@ -257,6 +268,9 @@ TEST(Verify, FindsWrongTypes) {
   k = cumsum();
   last(k, Kind::slice).at = 16;
   expect_finding(k, "lies outside");
+  k = gather_rows();
+  last(k, Kind::prefetch).at = 3;
+  expect_finding(k, "in a way that is none");
 }
 
 TEST(Verify, FindsUnspecifiedElements) {
