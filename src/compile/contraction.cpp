@@ -52,7 +52,12 @@ struct Roles {
 class TiledContraction {
  public:
   TiledContraction(const Graph& g, const GraphIndex& index, const Group& group, const Target& target)
-      : g_(g), index_(index), group_(group), target_(target), view_(g, g.nodes()[group.anchor]) {}
+      : g_(g),
+        index_(index),
+        group_(group),
+        target_(target),
+        view_(g, g.nodes()[group.anchor]),
+        epilogue_(g, index, group, view_.result) {}
 
   std::optional<Lowered> run() {
     if (!inside() || !choose_roles()) return std::nullopt;
@@ -67,6 +72,7 @@ class TiledContraction {
     panels_ = ceildiv(roles_.lanes.extent, tile_.lanes);
     row_tiles_ = ceildiv(roles_.rows.extent, tile_.rows);
     depth_ = product(view_.red_extents);
+    by_rows_ = goes_by_rows();
     KernelWriter w(g_, index_, group_.computed, std::string(view_.node.op->name));
     choose_panels(w);
     if (rows_far_apart()) pack_strips(w);
@@ -290,14 +296,6 @@ class TiledContraction {
   /// Lanes of a transposition in registers.
   int block() const { return target_.vector_bits == 512 && tile_.lanes % 16 == 0 ? 16 : 8; }
 
-  /// Whether what is read of the value is made from no input.
-  bool constant(u32 value) const {
-    u32 producer = index_.producer[value];
-    if (producer == GraphIndex::kInput) return false;
-    auto operands = g_.operands(g_.nodes()[producer]);
-    return std::all_of(operands.begin(), operands.end(), [&](u32 v) { return constant(v); });
-  }
-
   void choose_panels(KernelWriter& w) {
     Panels::Extents extents{outer_extents(Side::b), roles_.lanes.extent, tile_.lanes, view_.red_extents};
     bool turned = !view_.red.empty() && turns(view_.red.size() - 1);
@@ -313,9 +311,17 @@ class TiledContraction {
     copied_ = next && next->is_constant() && next->value() * bytes(g_.type(roles_.b).dtype()) < kPage;
   }
 
+  /// Whether units walk all panels before the next rows: where what is done with the sums moves more memory than the
+  /// products, whole rows of it arrive fastest, and all panels fit the second cache.
+  bool goes_by_rows() const {
+    if (!epilogue_.rolled() || group_.outputs.size() < 2 || !panels_.is_constant() || !depth_.is_constant())
+      return false;
+    return panels_.value() * tile_.lanes * depth_.value() * bytes(view_.dtype) <= kCache;
+  }
+
   /// Whether each unit copies its panels: where that is once for many rows, and no plan can do it ahead of time.
   bool packs_for_itself() {
-    if (constant(roles_.b)) return false;
+    if (by_rows_ || is_constant(g_, index_, roles_.b)) return false;
     bool many = row_tiles_.is_constant() && row_tiles_.value() >= kOwnTiles;
     if (!many && outer_extents(Side::both).size() != outer_extents(Side::b).size()) return false;
     own_ = true;
@@ -349,7 +355,8 @@ class TiledContraction {
 
   /// Row tiles that one unit walks with its panels (more where it has to copy them, so that this is little beside the
   /// products), and lanes of the panels that take turns on a strip of rows.
-  static constexpr i64 kRowTiles = 16, kManyRowTiles = 96, kOwnTiles = 8, kGroupLanes = 64, kFewRows = 4;
+  static constexpr i64 kRowTiles = 16, kOwnTiles = 8, kGroupLanes = 64, kFewRows = 4;
+  static constexpr int kManyRowTiles = 96;
   /// Units that a product is cut into where it is large enough, so that threads end together.
   static constexpr i64 kUnits = 16;
   /// Steps of the reduction that a unit takes with all its tiles before the next, where whole panels would crowd the
@@ -357,14 +364,10 @@ class TiledContraction {
   static constexpr i64 kDepth = 1024;
   /// Strips of rows are copied where steps lie so many bytes apart and so many lanes use them: 128 only repay the copy.
   static constexpr i64 kStripLanes = 256, kStripDepth = 64, kFarApart = 1024;
+  /// What of the second cache all panels may take, in bytes.
+  static constexpr i64 kCache = 512 * 1024;
   /// Rows of b that lie closer than this are copied by the first products that read them.
   static constexpr i64 kPage = 4096;
-
-  /// `n` in equal parts of at most `most`.
-  static i64 balanced(i64 n, i64 most) {
-    i64 parts = std::max<i64>(1, (n + most - 1) / most);
-    return std::max<i64>(1, (n + parts - 1) / parts);
-  }
 
   /// What one unit of work is.
   struct Units {
@@ -377,7 +380,8 @@ class TiledContraction {
     Units u;
     u.panels = std::max<i64>(1, kGroupLanes / std::max(1, tile_.lanes * words()));
     i64 least = own_ ? kOwnTiles : 1;
-    if (own_) u.tiles = row_tiles_.is_constant() ? balanced(row_tiles_.value(), kManyRowTiles) : kManyRowTiles;
+    if (own_) u.tiles = balanced(row_tiles_, kManyRowTiles);
+    if (by_rows_) u.panels = panels_.value();
     auto count = [&] {
       u.strips = ceildiv(row_tiles_, u.tiles), u.groups = ceildiv(panels_, u.panels);
       return product(outer_extents(Side::both)) * u.strips * u.groups;
@@ -398,7 +402,6 @@ class TiledContraction {
   void multiply(KernelWriter& w) {
     Units u = choose_units();
     Shape outer = outer_extents(Side::both), extents{product(outer), u.groups, u.strips};
-    Epilogue epilogue(g_, index_, group_, view_.result);
     loops::Builder& b = w.builder();
     b.parallel("p", product(extents), [&](Dim p) {
       Coords unit = coordinates(p, extents);
@@ -427,11 +430,11 @@ class TiledContraction {
         fill({0, whole});
         walk([&](const Tile& t) {
           Val zero = b.constant(0, view_.dtype, tile_.rows, tile_.lanes);
-          finish(w, epilogue, t, sums(w, t, zero));
+          finish(w, t, sums(w, t, zero));
         });
         return;
       }
-      multiply_in_blocks(w, epilogue, u, walk, fill);
+      multiply_in_blocks(w, u, walk, fill);
     });
   }
 
@@ -445,7 +448,7 @@ class TiledContraction {
   };
 
   /// Sums wait in scratch for the next block of the reduction; the chain of each goes on as if they had not.
-  void multiply_in_blocks(KernelWriter& w, const Epilogue& epilogue, const Units& u,
+  void multiply_in_blocks(KernelWriter& w, const Units& u,
                           const std::function<void(const std::function<void(const Tile&)>&)>& walk, const Fill& fill) {
     loops::Builder& b = w.builder();
     int waiting = b.alloc("sums", view_.dtype, {Dim(u.tiles * tile_.rows), Dim(u.panels * tile_.lanes)});
@@ -465,7 +468,7 @@ class TiledContraction {
         b.store(waiting, place(t), sum);
       });
     });
-    walk([&](const Tile& t) { finish(w, epilogue, t, b.load(waiting, place(t), tile_.rows, tile_.lanes)); });
+    walk([&](const Tile& t) { finish(w, t, b.load(waiting, place(t), tile_.rows, tile_.lanes)); });
   }
 
   int words() const { return std::max(1, bits(view_.dtype) / 32); }
@@ -499,11 +502,11 @@ class TiledContraction {
     return where(later, first);
   }
 
-  void finish(KernelWriter& w, const Epilogue& epilogue, const Tile& t, Val sum) {
+  void finish(KernelWriter& w, const Tile& t, Val sum) {
     w.set_tile(context(t));
     // What a long epilogue reads of the next tile arrives while that tile's products are made.
     if (target_.compiled) w.fetch_ahead(t.i, t.next);
-    epilogue.store(w, result_of(t), sum);
+    epilogue_.store(w, result_of(t), sum);
     w.fetch_nothing();
   }
 
@@ -572,10 +575,11 @@ class TiledContraction {
   const Group& group_;
   const Target& target_;
   ContractionView view_;
+  Epilogue epilogue_;
   Roles roles_{};
   ContractionTile tile_;
   Dim panels_, row_tiles_, depth_;
-  bool packed_ = true, turned_ = false;
+  bool packed_ = true, turned_ = false, by_rows_ = false;
   bool own_ = false, copied_ = false, copies_ = false;  // panels: a unit's own, copied on first use, this is that use
   std::span<const Dim> outer_of_;                       // of the tile being written
   Dim row_of_, panel_of_;

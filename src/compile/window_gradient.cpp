@@ -71,7 +71,7 @@ class WindowGradient {
   }
 
  private:
-  static constexpr i64 kFewGroups = 4, kBandBytes = 16 << 10;
+  static constexpr i64 kFewGroups = 4, kBandBytes = 32 << 10;
 
   /// Rows of the cotangent that all taps walk over before the next ones.
   void choose_bands() {

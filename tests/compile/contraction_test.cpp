@@ -135,6 +135,23 @@ TEST(TiledContraction, WhoCopiesPanels) {
   }
 }
 
+/// As an optimiser's step in the epilogue: several long results, so that units go along whole rows of these.
+TEST(TiledContraction, SeveralLongResultsGoByRows) {
+  Dim any = Dim::symbol("m");
+  for (auto [m, n, k] : {std::tuple{Dim(300), 1024, 20}, {Dim(301), 500, 33}, {any, 300, 16}, {Dim(300), 1024, 200}}) {
+    Builder b;
+    Value x = b.input(Type::tensor(DType::f32, {Dim(k), m})), y = input(b, {k, n});
+    Value state = b.input(Type::tensor(DType::f32, {m, Dim(n)}));
+    Value sum = dot(x, y, {}, {}, {0}, {0}), v = state;
+    for (int i = 0; i < 8; ++i) v = add(mul(v, sum), sum);
+    Problem p = problem(b, {v, mul(sum, sum)}, {"mul", "add"});
+    p.sizes.set(any, 29);
+    SCOPED_TRACE(to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k));
+    EXPECT_EQ(buffers(p, m != any).contains("panels"), k < 200);  // 200 x 1024 is too much for the second cache
+    expect_same(p);
+  }
+}
+
 /// As gradients of weights are: the first operand runs along the rows and its steps lie far apart, so that it is
 /// copied.
 TEST(TiledContraction, StridedRowsAreCopied) {

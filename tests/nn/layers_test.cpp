@@ -76,7 +76,8 @@ TEST(Layers, DropoutKeepsTheMean) {
   EXPECT_EQ(nn::Dropout{.p = 0.3}(x, random::key(1)).to_vector<float>(), v);
   EXPECT_NE(nn::Dropout{.p = 0.3}(x, random::key(2)).to_vector<float>(), v);
   EXPECT_EQ(nn::Dropout{.p = 0}(x, random::key(1)).to_vector<float>(), x.to_vector<float>());
-  expect_error([&] { nn::Dropout{.p = 1}(x, random::key(1)); }, "a probability in [0, 1)");
+  EXPECT_EQ(sum(nn::Dropout{.p = 1}(x, random::key(1))).item(), 0);
+  expect_error([&] { nn::Dropout{.p = 1.5}(x, random::key(1)); }, "a probability in [0, 1]");
 }
 
 TEST(Layers, AnEncoderDropsOnlyWithAKey) {

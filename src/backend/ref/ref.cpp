@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include "backend/ref/control.h"
+#include "ir/guard.h"
 #include "ir/op_def.h"
 
 namespace tn {
@@ -94,6 +95,7 @@ std::vector<Array> ref_run_in(const Graph& g, std::span<const Array> inputs, Dim
   for (u32 o : g.outputs()) ++uses[o];
   std::vector<Array> operands;
   for (const Node& n : g.nodes()) {
+    if (std::string error = broken_guard(guards_of(g, n), env); !error.empty()) throw Error(error);
     operands.clear();
     for (u32 v : g.operands(n)) operands.push_back(values[v]);
     std::vector<Array> results = run_node(g, n, operands, env);
