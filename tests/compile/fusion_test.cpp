@@ -366,6 +366,18 @@ TEST(KeptElements, AreOfTheirRow) {
   phases_of(b.build(std::vector{share, add(other, broadcast_along(total, shape_of(e), {1}))}));
 }
 
+/// Strips of the strided operand are packed by all threads in a phase before.
+TEST(Strips, ThreadsGiveTheSameBits) {
+  Builder b;
+  Value x = input(b, {75, 301}), y = input(b, {75, 300}), z = input(b, {301, 300});
+  Value sum = dot(x, y, {}, {}, {0}, {0});
+  GraphPtr g = b.build(std::vector{tanh(dot(add(sum, z), sum, {}, {}, {0}, {0})), sum});
+  size_t temps = 0;
+  for (const Slot& s : Plan::build(g, kCompiled)->slots()) temps += s.role == Slot::Role::temp;
+  EXPECT_GT(temps, 2u);
+  for (int run = 0; run < 5; ++run) EXPECT_GT(phases_of(g), 2u) << labels(g);
+}
+
 // ---------------------------------------------------------------- symbolic sizes
 
 std::vector<Array> encoder_inputs(i64 batch, i64 length) {
