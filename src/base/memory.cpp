@@ -188,7 +188,9 @@ Block take_block(size_t bytes) {
   size_t most = limit.load(std::memory_order_relaxed);
   if (most && bytes > most - std::min(most, live.load(std::memory_order_relaxed)))
     refuse(bytes, ("the limit is " + std::to_string(most) + " bytes").c_str());
-  Block b = bytes >= kLarge ? take_large(bytes) : take_small(bytes);
+  // By the size it is rounded to: that is what says where it goes back to.
+  bool large = bytes > kLarge - kAlignment;
+  Block b = large ? take_large(bytes) : take_small(bytes);
   if (!b.data) refuse(bytes, "the system refused");
   count(b.bytes);
   return b;

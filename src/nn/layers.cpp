@@ -59,8 +59,9 @@ Tensor BatchNorm2d::operator()(const Tensor& x, bool training, Location at) {
     fail("batch_norm2d", "expected [batch, channels, rows, columns], got " + to_string(x.type()), at);
   auto [mean, variance] = tn::moments(Arg(x, at), {0, 2, 3});
   Tensor y = tn::batch_norm(Arg(x, at), weight, bias, mean, variance, {.epsilon = epsilon});
-  Tensor count = stop_gradient(sum(ones_like(x(all, 0)), {}));
-  Tensor unbiased = stop_gradient(variance) * (count / maximum(count - 1.0, 1.0));
+  DType wide = bits(x.dtype()) == 16 ? DType::f32 : x.dtype();  // the count of a large batch does not fit 16 bits
+  Tensor count = stop_gradient(sum(ones_like(cast(x(all, 0), wide)), {}));
+  Tensor unbiased = cast(cast(stop_gradient(variance), wide) * (count / maximum(count - 1.0, 1.0)), variance.dtype());
   running_mean.tensor = running_mean.tensor * (1 - momentum) + stop_gradient(mean) * momentum;
   running_var.tensor = running_var.tensor * (1 - momentum) + unbiased * momentum;
   num_batches_tracked.tensor = num_batches_tracked.tensor + 1;

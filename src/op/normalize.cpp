@@ -139,8 +139,10 @@ Value linear_mean(Value x, const std::vector<i64>& axes) {
 }
 
 Values moments_tangent(Builder&, ValueSpan x, ValueSpan y, ValueSpan t, const Attrs& a) {
-  Value d = sub(x[0], along(y[0], x[0], axes_of(a)));
-  return {linear_mean(t[0], axes_of(a)), mul(linear_mean(mul(d, t[0]), axes_of(a)), 2)};
+  Value v = widened(x[0]), tangent = widened(t[0]);
+  Value d = sub(v, along(widened(y[0]), v, axes_of(a)));
+  Value mean = linear_mean(tangent, axes_of(a)), square = mul(linear_mean(mul(d, tangent), axes_of(a)), 2);
+  return {cast(mean, x[0].dtype()), cast(square, x[0].dtype())};
 }
 
 void check_vector(std::string_view op_name, std::string_view operand, Type t, Type x, int axis) {

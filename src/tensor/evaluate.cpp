@@ -25,7 +25,7 @@ struct Flat {
   std::vector<Pending*> held;  // wanted gets: their holders may let go while the operation runs
   Mask donated;
   Pending* busy = nullptr;
-  bool open = false;           // a node of an open trace is among them: it keeps its operands
+  bool open = false;           // a node that keeps its operands, for an open trace, is among them
   std::vector<bool> residual;  // by operation, when open: the trace may need its value again
 
   void clear() {
@@ -125,7 +125,7 @@ void collect(Flat& f, std::span<Pending* const> roots, u32 mark, const Location&
       }
       p->id = static_cast<u32>(f.order.size());
       f.order.push_back(p);
-      f.open = f.open || (p->level && open_level(p->level));
+      f.open = f.open || (p->level && keeps_operands(p->level));
       f.stack.pop_back();
     }
     if (f.busy) return;
@@ -143,7 +143,7 @@ void find_residuals(Flat& f) {
   if (!f.open) return;
   f.residual.assign(f.order.size(), false);
   for (const Pending* p : f.order) {
-    if (!p->level || !open_level(p->level)) continue;
+    if (!p->level || !keeps_operands(p->level)) continue;
     f.residual[p->id] = true;
     for (u32 i = 0; i < p->operand_count; ++i)
       if (const Pending* c = p->operands()[i]; reference(c) & 1 && !c->is(kLiteral)) f.residual[c->id] = true;
@@ -188,9 +188,7 @@ void make_key(Flat& f, u32 mark) {
   find_residuals(f);
   for (const Pending* p : f.inputs) f.key.push_back(reinterpret_cast<u64>(p->type.data()));
   for (Pending* p : f.order) {
-    f.key.push_back(reinterpret_cast<u64>(p->op) ^ static_cast<u64>(p->flags & (kGet | kLeaf | kFixed)) << 56 ^
-                    u64{p->result} << 48);
-    f.key.push_back(reinterpret_cast<u64>(p->attrs.data()));
+    add_words(f.key, p, kGet | kLeaf | kFixed);
     if (p->is(kFixed)) {
       f.key.push_back(static_cast<u64>(p->integer));
       f.key.push_back(reinterpret_cast<u64>(p->type.data()));
@@ -297,7 +295,7 @@ void set_state(Pending* p, State s) {
 }
 
 void finish(Flat& f, std::vector<Array>& results, std::vector<Pending*>& dropped) {
-  auto keeps = [&](const Pending* p) { return f.open && open_level(p->level); };
+  auto keeps = [&](const Pending* p) { return f.open && keeps_operands(p->level); };
   for (size_t i = 0; i < f.outputs.size(); ++i) {
     Pending* p = f.outputs[i];
     p->value = new Array(std::move(results[i]));

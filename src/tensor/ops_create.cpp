@@ -42,12 +42,14 @@ Tensor full_like(Arg x, Arg value) {
   return full(shape_of(t), value, t.dtype());
 }
 
-Tensor arange(Dim stop, Location at) { return arange(0, stop, 1, at); }
+/// Without the `max` of the other form: the extent of a shape stays equal to that of the tensor it came from.
+Tensor arange(Dim stop, Location at) {
+  return ramp("arange", {stop.is_constant() ? max(stop, 0) : stop}, 0, DType::i64, at);
+}
 
 Tensor arange(Dim start, Dim stop, i64 step, Location at) {
   if (!step) fail("arange", "expected a step that is not 0, got 0", at);
-  Dim n = step > 0 ? ceildiv(stop - start, step) : ceildiv(start - stop, -step);
-  if (n.is_constant() && n.value() < 0) n = 0;
+  Dim n = max(step > 0 ? ceildiv(stop - start, step) : ceildiv(start - stop, -step), 0);
   Tensor x = ramp("arange", {n}, 0, DType::i64, at);
   if (step != 1) x = binary(the<"mul">(), x, fixed(static_cast<double>(step), DType::i64, at), at);
   if (start == Dim(0)) return x;

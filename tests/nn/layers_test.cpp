@@ -54,6 +54,15 @@ TEST(Layers, KeysArePyTorchs) {
                                              "extra.scale"}));
 }
 
+TEST(Layers, BatchNormOfSixteenBitsCountsLargeBatches) {
+  nn::BatchNorm2d bn = nn::batch_norm2d(2);
+  for (Tensor* t : {&bn.weight, &bn.bias, &bn.running_mean.tensor, &bn.running_var.tensor}) *t = cast(*t, DType::f16);
+  Tensor x = cast(random::normal(random::key(1), {2, 2, 200, 200}), DType::f16) * 2.0;
+  bn(x, true);
+  EXPECT_EQ(bn.running_var.tensor.dtype(), DType::f16);
+  for (double v : bn.running_var.tensor.to_vector()) EXPECT_NEAR(v, 0.9 + 0.1 * 4, 0.02);
+}
+
 TEST(Layers, DropoutKeepsTheMean) {
   Tensor x = ones({100, 1000});
   Tensor y = nn::Dropout{.p = 0.3}(x, random::key(1));

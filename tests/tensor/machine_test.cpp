@@ -209,5 +209,18 @@ TEST(Failures, AreReportedAtEachRead) {
   EXPECT_EQ(a.item(), 2);
 }
 
+TEST(Results, MayBeMoreThan65535) {
+  constexpr size_t kMany = 65540;
+  std::vector<Tensor> x(kMany, f64(1));
+  for (size_t i = 0; i < kMany; ++i) x[i] = f64(static_cast<double>(i));
+  auto f = [](const std::vector<Tensor>& v) { return v[1] * v[2] * v[kMany - 1]; };
+  auto [value, gradient] = value_and_grad(f)(x);
+  Tensor second = gradient[2], last = gradient.back();
+  gradient.clear();
+  expect_near(value, 2.0 * (kMany - 1));
+  expect_near(second, kMany - 1);
+  expect_near(last, 2);
+}
+
 }  // namespace
 }  // namespace tn
