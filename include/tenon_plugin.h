@@ -114,7 +114,7 @@ typedef struct tenon_op {
   /* Computes results from operands. */
   int (*run)(const tenon_host* host, tenon_call* call, const tenon_tensor* operands, const tenon_tensor* results);
   /* Name of the op of this plugin that takes (operands..., results..., a cotangent for each result) and gives a
-   * cotangent for each operand, with the same fields; null: no gradient. */
+   * cotangent for each operand, with the same fields; null: no gradient. The cotangent of an integer result is 0. */
   const char* gradient;
 } tenon_op;
 

@@ -31,7 +31,7 @@ class Keys {
 /// x [..., in] -> [..., out]: x weight^T + bias, weight [out, in].
 struct Linear {
   Tensor weight = {}, bias = {};
-  Tensor operator()(const Tensor& x) const;
+  Tensor operator()(const Tensor& x, Location at = Location::current()) const;
 };
 /// Uniform in +-1/sqrt(in), weight and bias.
 Linear linear(Keys& keys, i64 in, i64 out, bool bias = true);
@@ -44,10 +44,11 @@ struct Conv2dOptions {
 struct Conv2d {
   Tensor weight = {}, bias = {};
   i64 stride = 1, padding = 0, dilation = 1, groups = 1;
-  Tensor operator()(const Tensor& x) const;
+  Tensor operator()(const Tensor& x, Location at = Location::current()) const;
 };
 /// Uniform in +-1/sqrt(in / groups * kernel^2), weight and bias.
-Conv2d conv2d(Keys& keys, i64 in, i64 out, i64 kernel, const Conv2dOptions& options = {});
+Conv2d conv2d(Keys& keys, i64 in, i64 out, i64 kernel, const Conv2dOptions& options = {},
+              Location at = Location::current());
 
 /// Over batch, rows and columns of x [batch, channels, rows, columns]. Training uses the batch's own mean and (biased)
 /// variance and moves the running ones towards them (variance unbiased); otherwise the running ones are used.
@@ -55,8 +56,8 @@ struct BatchNorm2d {
   Tensor weight = {}, bias = {};
   Buffer running_mean = {}, running_var = {}, num_batches_tracked = {};
   double epsilon = 1e-5, momentum = 0.1;
-  Tensor operator()(const Tensor& x, bool training);
-  Tensor operator()(const Tensor& x) const;
+  Tensor operator()(const Tensor& x, bool training, Location at = Location::current());
+  Tensor operator()(const Tensor& x, Location at = Location::current()) const;
 };
 BatchNorm2d batch_norm2d(i64 channels);
 
@@ -64,20 +65,20 @@ BatchNorm2d batch_norm2d(i64 channels);
 struct LayerNorm {
   Tensor weight = {}, bias = {};
   double epsilon = 1e-5;
-  Tensor operator()(const Tensor& x) const;
+  Tensor operator()(const Tensor& x, Location at = Location::current()) const;
 };
 LayerNorm layer_norm(i64 width);
 
 /// Zeroes each number with probability p and scales the others by 1/(1 - p).
 struct Dropout {
   double p = 0.5;
-  Tensor operator()(const Tensor& x, const Tensor& key) const;
+  Tensor operator()(const Tensor& x, const Tensor& key, Location at = Location::current()) const;
 };
 
 /// Integers [...] -> rows [..., width] of weight [count, width], normally distributed at first.
 struct Embedding {
   Tensor weight = {};
-  Tensor operator()(const Tensor& indices) const;
+  Tensor operator()(const Tensor& indices, Location at = Location::current()) const;
 };
 Embedding embedding(Keys& keys, i64 count, i64 width);
 
@@ -86,11 +87,12 @@ struct MultiHeadAttention {
   Tensor in_proj_weight = {}, in_proj_bias = {};
   Linear out_proj = {};
   i64 heads = 1;
-  Tensor operator()(const Tensor& x, bool causal = false) const;
-  Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value, bool causal = false) const;
+  Tensor operator()(const Tensor& x, bool causal = false, Location at = Location::current()) const;
+  Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value, bool causal = false,
+                    Location at = Location::current()) const;
 };
 /// Projections uniform by Glorot, biases 0.
-MultiHeadAttention multi_head_attention(Keys& keys, i64 width, i64 heads);
+MultiHeadAttention multi_head_attention(Keys& keys, i64 width, i64 heads, Location at = Location::current());
 
 enum class Activation : u8 { relu, gelu };
 /// Self-attention and a two-layer network, each with a residual and a layer norm after it (before it with norm_first).
@@ -102,8 +104,8 @@ struct TransformerEncoderLayer {
   double dropout = 0.1;
   Activation activation = Activation::relu;
   bool norm_first = false;
-  Tensor operator()(const Tensor& x, bool causal = false) const;
-  Tensor operator()(const Tensor& x, const Tensor& key, bool causal = false) const;
+  Tensor operator()(const Tensor& x, bool causal = false, Location at = Location::current()) const;
+  Tensor operator()(const Tensor& x, const Tensor& key, bool causal = false, Location at = Location::current()) const;
 };
 struct EncoderOptions {
   double dropout = 0.1;
@@ -111,37 +113,38 @@ struct EncoderOptions {
   bool norm_first = false;
 };
 TransformerEncoderLayer transformer_encoder_layer(Keys& keys, i64 width, i64 heads, i64 hidden,
-                                                  const EncoderOptions& options = {});
+                                                  const EncoderOptions& options = {},
+                                                  Location at = Location::current());
 
 // Layers without tensors, for Sequential.
 struct ReLU {
-  Tensor operator()(const Tensor& x) const { return relu(x); }
+  Tensor operator()(const Tensor& x, Location at = Location::current()) const { return relu(Arg(x, at)); }
 };
 struct GELU {
-  Tensor operator()(const Tensor& x) const { return gelu(x); }
+  Tensor operator()(const Tensor& x, Location at = Location::current()) const { return gelu(Arg(x, at)); }
 };
 struct SiLU {
-  Tensor operator()(const Tensor& x) const { return silu(x); }
+  Tensor operator()(const Tensor& x, Location at = Location::current()) const { return silu(Arg(x, at)); }
 };
 struct Tanh {
-  Tensor operator()(const Tensor& x) const { return tanh(x); }
+  Tensor operator()(const Tensor& x, Location at = Location::current()) const { return tanh(Arg(x, at)); }
 };
 struct Sigmoid {
-  Tensor operator()(const Tensor& x) const { return sigmoid(x); }
+  Tensor operator()(const Tensor& x, Location at = Location::current()) const { return sigmoid(Arg(x, at)); }
 };
 struct Flatten {
-  Tensor operator()(const Tensor& x) const { return flatten(x, 1); }
+  Tensor operator()(const Tensor& x, Location at = Location::current()) const { return flatten(Arg(x, at), 1); }
 };
 struct MaxPool2d {
   i64 size = 2, stride = 0, padding = 0;
-  Tensor operator()(const Tensor& x) const {
-    return max_pool2d(x, {.size = size, .stride = stride, .padding = padding});
+  Tensor operator()(const Tensor& x, Location at = Location::current()) const {
+    return max_pool2d(Arg(x, at), {.size = size, .stride = stride, .padding = padding});
   }
 };
 struct AvgPool2d {
   i64 size = 2, stride = 0, padding = 0;
-  Tensor operator()(const Tensor& x) const {
-    return avg_pool2d(x, {.size = size, .stride = stride, .padding = padding});
+  Tensor operator()(const Tensor& x, Location at = Location::current()) const {
+    return avg_pool2d(Arg(x, at), {.size = size, .stride = stride, .padding = padding});
   }
 };
 
@@ -149,8 +152,14 @@ struct AvgPool2d {
 template <class... Layers>
 struct Sequential {
   std::tuple<Layers...> layers;
-  Tensor operator()(Tensor x) const {
-    std::apply([&](const auto&... layer) { ((x = layer(x)), ...); }, layers);
+  Tensor operator()(Tensor x, Location at = Location::current()) const {
+    auto step = [&](const auto& layer) {
+      if constexpr (requires { layer(x, at); })
+        x = layer(x, at);
+      else
+        x = layer(x);
+    };
+    std::apply([&](const auto&... layer) { (step(layer), ...); }, layers);
     return x;
   }
   auto fields() {
@@ -165,7 +174,7 @@ Sequential<Layers...> sequential(Layers... layers) {
   return {{std::move(layers)...}};
 }
 
-// Losses: means over the batch.
+// Losses: means over the batch. Prediction and target have one shape: a forgotten axis would broadcast silently.
 
 /// -log softmax(logits)[label]: logits [batch, classes], integer labels [batch].
 Tensor cross_entropy_loss(const Tensor& logits, const Tensor& labels, Location at = Location::current());

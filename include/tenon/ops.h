@@ -164,13 +164,13 @@ Tensor tile(Arg x, const std::vector<i64>& times);
 
 // ---------------------------------------------------------------- indexing
 
-/// x with the elements at an index (as in `x(...)`) set to, or increased by, a value that broadcasts to them.
+/// x with the elements that `x(...)` would give for an index set to, or increased by, a value that broadcasts to them.
 Tensor set_at(const Tensor& x, std::initializer_list<Index> at, Arg value);
 Tensor add_at(const Tensor& x, std::initializer_list<Index> at, Arg value);
 /// x with rows of `axis` chosen by integer indices of any shape, which takes the axis's place. Indices outside are
 /// clamped; in `x(...)` negative ones count from the end.
 Tensor gather(Arg x, Arg indices, i64 axis = 0);
-/// x with rows of `axis` set to (or increased by) updates; of equal indices the last one is set, all are added.
+/// x with rows of `axis` set to (or increased by) updates; of equal indices the last is set, those outside are dropped.
 Tensor scatter(Arg x, Arg indices, Arg updates, i64 axis = 0);
 Tensor scatter_add(Arg x, Arg indices, Arg updates, i64 axis = 0);
 /// A window of constant sizes at data-dependent starts (i64 [rank], clamped so that it fits).
@@ -178,7 +178,7 @@ Tensor dynamic_slice(Arg x, Arg starts, const Shape& sizes);
 Tensor dynamic_update_slice(Arg x, Arg update, Arg starts);
 /// 1 at the index on a new last axis of extent `classes`, all 0 where the index is outside.
 Tensor one_hot(Arg indices, i64 classes, DType dtype = DType::f32);
-/// The element of the last axis at each index: x [..., n], indices [...].
+/// The element of the last axis at each index, clamped to it: x [..., n], indices [...].
 Tensor take_last(Arg x, Arg indices);
 
 // ---------------------------------------------------------------- contraction, convolution, pooling
@@ -223,7 +223,7 @@ Tensor full(const Shape& shape, Arg value);
 Tensor zeros_like(Arg x);
 Tensor ones_like(Arg x);
 Tensor full_like(Arg x, Arg value);
-/// i64: start, start + step, ... before stop.
+/// i64: start, start + step, ... before stop; none when start is past it. A symbolic stop alone is a size: at least 0.
 Tensor arange(Dim stop, Location at = Location::current());
 Tensor arange(Dim start, Dim stop, i64 step = 1, Location at = Location::current());
 /// `count` floating numbers from start to stop, both included.

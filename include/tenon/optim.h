@@ -29,10 +29,11 @@ struct Sgd {
   bool nesterov = false;
 
   template <class Model>
-  void update(Model& model, const Model& gradients) {
-    apply(parameters(model), parameters(gradients));
+  void update(Model& model, const Model& gradients, Location at = Location::current()) {
+    apply(parameters(model), parameters(gradients), at);
   }
-  void apply(const std::vector<Tensor*>& parameters, const std::vector<Tensor*>& gradients);
+  void apply(const std::vector<Tensor*>& parameters, const std::vector<Tensor*>& gradients,
+             Location at = Location::current());
 };
 
 struct AdamOptions {
@@ -47,45 +48,46 @@ struct Adam {
   bool decoupled = false;
 
   template <class Model>
-  void update(Model& model, const Model& gradients) {
-    apply(parameters(model), parameters(gradients));
+  void update(Model& model, const Model& gradients, Location at = Location::current()) {
+    apply(parameters(model), parameters(gradients), at);
   }
-  void apply(const std::vector<Tensor*>& parameters, const std::vector<Tensor*>& gradients);
+  void apply(const std::vector<Tensor*>& parameters, const std::vector<Tensor*>& gradients,
+             Location at = Location::current());
 };
 
-Sgd sgd_for(const std::vector<Tensor*>& parameters, const SgdOptions& options);
-Adam adam_for(const std::vector<Tensor*>& parameters, const AdamOptions& options, bool decoupled);
+Sgd sgd_for(const std::vector<Tensor*>& parameters, const SgdOptions& options, Location at);
+Adam adam_for(const std::vector<Tensor*>& parameters, const AdamOptions& options, bool decoupled, Location at);
 
 template <class Model>
-Sgd sgd(const Model& model, const SgdOptions& options = {}) {
-  return sgd_for(parameters(model), options);
+Sgd sgd(const Model& model, const SgdOptions& options = {}, Location at = Location::current()) {
+  return sgd_for(parameters(model), options, at);
 }
 template <class Model>
-Adam adam(const Model& model, const AdamOptions& options = {}) {
-  return adam_for(parameters(model), options, false);
+Adam adam(const Model& model, const AdamOptions& options = {}, Location at = Location::current()) {
+  return adam_for(parameters(model), options, false, at);
 }
 template <class Model>
-Adam adamw(const Model& model, AdamOptions options = {.weight_decay = 1e-2}) {
-  return adam_for(parameters(model), options, true);
+Adam adamw(const Model& model, AdamOptions options = {.weight_decay = 1e-2}, Location at = Location::current()) {
+  return adam_for(parameters(model), options, true, at);
 }
 
 /// One step with the gradients that `backward` left in `grad()`; parameters become new leaves and start at zero again.
 template <class Model, class Optimizer>
-void step_backward(Model& model, Optimizer& optimizer) {
+void step_backward(Model& model, Optimizer& optimizer, Location at = Location::current()) {
   auto all = parameters(model);
   std::vector<Tensor> gradients;
   for (Tensor* p : all) gradients.push_back(p->grad());
   std::vector<Tensor*> addresses;
   for (Tensor& g : gradients) addresses.push_back(&g);
   for (Tensor* p : all) *p = p->detach();
-  optimizer.apply(all, addresses);
+  optimizer.apply(all, addresses, at);
   for (Tensor* p : all) p->requires_grad();
 }
 
 /// Scales all gradients by one factor so that their common norm is at most max_norm; returns the norm before.
-Tensor clip_grad_norm(const std::vector<Tensor*>& gradients, double max_norm);
+Tensor clip_grad_norm(const std::vector<Tensor*>& gradients, double max_norm, Location at = Location::current());
 /// Clips each element to [-limit, limit].
-void clip_grad_value(const std::vector<Tensor*>& gradients, double limit);
+void clip_grad_value(const std::vector<Tensor*>& gradients, double limit, Location at = Location::current());
 
 // Schedules: the learning rate of each step, counted from 0.
 

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "tenon/error.h"
@@ -45,6 +46,8 @@ class Arg {
       kind_ = Kind::floating;
       floating_ = static_cast<double>(x);
     } else {
+      if constexpr (std::unsigned_integral<T> && sizeof(T) == 8)
+        if (x >> 63) fail("tensor", "expected an integer that fits i64, got " + std::to_string(x), at);
       kind_ = std::same_as<T, bool> ? Kind::boolean : Kind::integer;
       integer_ = static_cast<i64>(x);
     }
@@ -68,6 +71,13 @@ class Arg {
   Location where;
 };
 
+/// The nearest index that a Dim holds, so that the largest integer is as good an end of a slice as any beyond it.
+constexpr i64 near_index(std::integral auto value) {
+  constexpr i64 kMost = (i64{1} << 62) - 1;
+  if (std::cmp_greater(value, kMost)) return kMost;
+  return std::cmp_less(value, -kMost) ? -kMost : static_cast<i64>(value);
+}
+
 struct None {};
 /// Nothing: an open end of a slice, an argument that is not mapped.
 inline constexpr None none{};
@@ -76,7 +86,7 @@ inline constexpr None none{};
 class SliceBound {
  public:
   constexpr SliceBound(None) : open_(true) {}
-  constexpr SliceBound(std::integral auto value) : value_(static_cast<i64>(value)) {}
+  constexpr SliceBound(std::integral auto value) : value_(near_index(value)) {}
   constexpr SliceBound(Dim value) : value_(value) {}
   constexpr bool open() const { return open_; }
   constexpr Dim value() const { return value_; }
@@ -131,7 +141,7 @@ class Index {
 
   Index() = default;
   Index(std::integral auto i, Location at = Location::current())
-      : kind(Kind::integer), position(static_cast<i64>(i)), where(at) {}
+      : kind(Kind::integer), position(near_index(i)), where(at) {}
   Index(Dim i, Location at = Location::current()) : kind(Kind::integer), position(i), where(at) {}
   Index(Slice s, Location at = Location::current()) : kind(Kind::slice), range(s), where(at) {}
   Index(All, Location at = Location::current()) : kind(Kind::slice), where(at) {}
@@ -176,14 +186,14 @@ class Tensor {
 
   /// Whether there is a value (computed or not).
   bool defined() const { return node_; }
-  Type type() const;
-  DType dtype() const { return type().dtype(); }
-  std::span<const Dim> shape() const { return type().shape(); }
-  int rank() const { return type().rank(); }
+  Type type(Location at = Location::current()) const;
+  DType dtype(Location at = Location::current()) const { return type(at).dtype(); }
+  std::span<const Dim> shape(Location at = Location::current()) const { return type(at).shape(); }
+  int rank(Location at = Location::current()) const { return type(at).rank(); }
   /// Extent of an axis, negative counts from the end; error when it is symbolic.
-  i64 size(int axis) const;
+  i64 size(int axis, Location at = Location::current()) const;
   /// Number of elements; error when it is symbolic.
-  i64 size() const;
+  i64 size(Location at = Location::current()) const;
 
   /// The only element, converted. Runs what is pending. Error: more than one element, or a value being traced.
   template <Number T = double>
@@ -297,10 +307,10 @@ std::vector<T> Tensor::to_vector(Location at) const {
 
 /// Nested lists: `tensor({{1, 2}, {3, 4}})`.
 struct Literal {
-  Literal(std::initializer_list<Literal> rows);
+  Literal(std::initializer_list<Literal> rows, Location at = Location::current());
   template <Number T>
-  Literal(T x) : values{static_cast<double>(x)}, kind(Arg(x).kind()) {}
-  std::vector<double> values;
+  Literal(T x, Location at = Location::current()) : numbers{Arg(x, at)}, kind(numbers[0].kind()) {}
+  std::vector<Arg> numbers;
   std::vector<i64> shape;
   Arg::Kind kind;
 };
@@ -333,10 +343,16 @@ Tensor tensor(const std::vector<T>& values, Location at = Location::current()) {
 
 /// Like NumPy prints it.
 std::string to_string(const Tensor& x, Location at = Location::current());
+/// What `<<` prints; catches the caller's line.
+struct Printed {
+  Printed(const Tensor& x, Location at = Location::current()) : tensor(x), where(at) {}
+  const Tensor& tensor;
+  Location where;
+};
 template <class Stream>
   requires requires(Stream& s) { s << std::string(); }
-Stream& operator<<(Stream& stream, const Tensor& x) {
-  stream << to_string(x);
+Stream& operator<<(Stream& stream, Printed x) {
+  stream << to_string(x.tensor, x.where);
   return stream;
 }
 

@@ -170,13 +170,17 @@ T tree_map(F&& f, T tree) {
   return tree;
 }
 
-/// The same over two trees of one structure.
+/// The same over two trees of one structure: sizes, keys of maps and static members but floating ones are equal.
 template <class T, class F>
 T tree_map(F&& f, T a, const T& b) {
-  auto x = leaves(a), y = leaves(b);
-  if (x.size() != y.size()) fail("tree_map", "expected trees of one structure, got different numbers of tensors");
-  for (size_t i = 0; i < x.size(); ++i)
-    if (x[i]->defined()) *x[i] = f(static_cast<const Tensor&>(*x[i]), static_cast<const Tensor&>(*y[i]));
+  Leaves x{.keyed = true}, y{.keyed = true};
+  walk(a, x);
+  walk(b, y);
+  if (x.tensors.size() != y.tensors.size() || x.key != y.key)
+    fail("tree_map", "expected trees of one structure, got ones that differ in sizes, keys of maps or static members");
+  for (size_t i = 0; i < x.tensors.size(); ++i)
+    if (Tensor& t = *x.tensors[i]; t.defined())
+      t = f(static_cast<const Tensor&>(t), static_cast<const Tensor&>(*y.tensors[i]));
   return a;
 }
 

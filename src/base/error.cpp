@@ -19,7 +19,8 @@ static std::string tagged(std::string_view op, std::string_view message) {
 void fail(std::string_view op, std::string_view message) { throw Error(tagged(op, message)); }
 
 void fail(std::string_view op, std::string_view message, const Location& where) {
-  throw Error(tagged(op, message) + " (" + to_string(where) + ")");
+  std::string text = tagged(op, message);
+  throw Error(where.line() ? text + " (" + to_string(where) + ")" : text);
 }
 
 void internal(std::string_view message) {

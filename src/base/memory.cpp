@@ -5,6 +5,7 @@
 #include "base/memory.h"
 
 #include <sys/mman.h>
+#include <sys/sysinfo.h>
 
 #include <algorithm>
 #include <array>
@@ -172,11 +173,24 @@ void count(size_t bytes) {
 
 }  // namespace
 
+/// Memory and swap of the machine: what is more cannot be touched, though the system promises any amount.
+static size_t machine_bytes() {
+  static const size_t all = [] {
+    struct sysinfo info{};
+    if (sysinfo(&info) != 0) return ~size_t{0};
+    return (info.totalram + info.totalswap) * size_t{info.mem_unit};
+  }();
+  return all;
+}
+
 Block take_block(size_t bytes) {
+  if (bytes > machine_bytes()) refuse(bytes, ("the machine has " + std::to_string(machine_bytes())).c_str());
   size_t most = limit.load(std::memory_order_relaxed);
   if (most && bytes > most - std::min(most, live.load(std::memory_order_relaxed)))
     refuse(bytes, ("the limit is " + std::to_string(most) + " bytes").c_str());
-  Block b = bytes >= kLarge ? take_large(bytes) : take_small(bytes);
+  // By the size it is rounded to: that is what says where it goes back to.
+  bool large = bytes > kLarge - kAlignment;
+  Block b = large ? take_large(bytes) : take_small(bytes);
   if (!b.data) refuse(bytes, "the system refused");
   count(b.bytes);
   return b;

@@ -119,18 +119,25 @@ static void sleep_until_changed(std::atomic<u32>& epoch, u32 seen, std::atomic<i
 void ThreadPool::start() {
   state_ = std::make_unique<State>();
   State* s = state_.get();
-  for (int worker = 1; worker < threads_; ++worker)
-    s->workers.emplace_back([s, worker] {
-      inside_job = true;
-      u32 seen = 0;
-      while (!s->ending.load()) {
-        s->inside.fetch_add(1);
-        if (s->open.load()) s->work(worker);
-        s->inside.fetch_sub(1);
-        sleep_until_changed(s->epoch, seen, s->sleepers);
-        seen = s->epoch.load();
-      }
-    });
+  auto wait_and_work = [s](int worker) {
+    inside_job = true;
+    u32 seen = 0;
+    while (!s->ending.load()) {
+      s->inside.fetch_add(1);
+      if (s->open.load()) s->work(worker);
+      s->inside.fetch_sub(1);
+      sleep_until_changed(s->epoch, seen, s->sleepers);
+      seen = s->epoch.load();
+    }
+  };
+  s->workers.reserve(static_cast<size_t>(threads_));
+  for (int worker = 1; worker < threads_; ++worker) {
+    try {
+      s->workers.emplace_back(wait_and_work, worker);
+    } catch (const std::exception&) {
+      threads_ = worker;  // the system has no more: those that started will do
+    }
+  }
 }
 
 void ThreadPool::stop() {

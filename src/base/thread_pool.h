@@ -18,7 +18,7 @@ class ThreadPool {
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  /// The most threads that run a job at once, the caller counted.
+  /// The most threads that run a job at once, the caller counted; fewer than asked for where the system has no more.
   int threads() const { return threads_; }
   /// 1 <= threads; the workers are started or ended now. Not while a job runs.
   void set_threads(int threads);

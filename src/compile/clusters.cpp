@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compile/attention.h"
+#include "compile/passes.h"
 
 namespace tn {
 
@@ -68,7 +69,7 @@ u32 Clusters::new_unit(u32 node) {
 /// What a movement moves: it is computed on the way, so its readers read that.
 void Clusters::find_sources(u32 node) {
   for (const Read& r : reads(node)) add_once(sources_[node], r.value);
-  if (sources_[node].size() <= kMostSources) return;
+  if (sources_[node].size() <= kMostSources && 2 * g_.operands(g_.nodes()[node]).size() < kMostJoined) return;
   opaque_[node] = true;
   new_unit(node);
 }

@@ -65,7 +65,7 @@ void KernelWriter::follow() {
 }
 
 KernelWriter::Key KernelWriter::key_of(u32 value, std::span<const Dim> coords, const TileContext& tile) {
-  Key key{value, 0};
+  Key key{value, 0, 0, 0};
   bool rows = false, lanes = false;
   for (Dim c : coords) {
     key.push_back(c.bits());
@@ -73,6 +73,9 @@ KernelWriter::Key KernelWriter::key_of(u32 value, std::span<const Dim> coords, c
     lanes = lanes || holds(c, loops::lane());
   }
   key[1] = static_cast<u64>(rows ? tile.rows : 1) << 32 | static_cast<u64>(lanes ? tile.lanes : 1);
+  // Of a tail nothing is known past its limit: a whole tile at the same coordinates is another value.
+  if (rows) key[2] = tile.row_limit.bits();
+  if (lanes) key[3] = tile.lane_limit.bits();
   return key;
 }
 

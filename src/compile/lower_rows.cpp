@@ -87,7 +87,7 @@ class RowsLowering {
         if (is_kept_shaped(v) && !of_columns[v]) moved_.push_back({v, level[v]});
     }
     for (u32 v : group_.outputs) {
-      if (of_columns[v]) {
+      if (of_columns[v] || is_column_shaped(v)) {
         column_outputs_.push_back(v);
         continue;
       }
@@ -173,6 +173,13 @@ class RowsLowering {
   bool is_element_shaped(u32 v) const {
     auto shape = g_.type(v).shape();
     return lead_ * length_ != Dim(1) && std::equal(shape.begin(), shape.end(), shape_.begin(), shape_.end());
+  }
+
+  /// Whether the value is of the columns' shape alone, such as a moment that decays while its gradient is summed.
+  bool is_column_shaped(u32 v) const {
+    auto shape = g_.type(v).shape(), trail = shape_.last(axes_.trail);
+    return !columns_.empty() && !is_element_shaped(v) && g_.type(v).size() != outer_ &&
+           std::equal(shape.begin(), shape.end(), trail.begin(), trail.end());
   }
 
   /// Whether the value has a number for each row, which the elements read by movements.

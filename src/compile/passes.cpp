@@ -80,4 +80,27 @@ GraphPtr split_reductions(const GraphPtr& g) {
   });
 }
 
+// ---------------------------------------------------------------- joining
+
+/// An element of n joined parts is chosen among n, so many are joined a group at a time, each group in memory.
+static Value join_groups(std::vector<Value> parts, i64 axis) {
+  while (parts.size() > kMostJoined) {
+    size_t groups = (parts.size() + kMostJoined - 1) / kMostJoined;
+    std::vector<Value> joined;
+    for (size_t k = 0; k < groups; ++k) {
+      size_t first = parts.size() * k / groups, last = parts.size() * (k + 1) / groups;
+      joined.push_back(concat(std::span(parts).subspan(first, last - first), axis));
+    }
+    parts = std::move(joined);
+  }
+  return concat(parts, axis);
+}
+
+GraphPtr split_joins(const GraphPtr& g) {
+  return rewrite_graph(*g, [](Builder&, const Node& n, ValueSpan x) -> std::optional<Values> {
+    if (n.op->name != "concat" || x.size() <= kMostJoined) return std::nullopt;
+    return Values{join_groups({x.begin(), x.end()}, n.attrs.get<i64>("axis"))};
+  });
+}
+
 }  // namespace tn

@@ -13,5 +13,8 @@ GraphPtr simplify(const GraphPtr& g);
 /// Every reduction goes over one run of axes, none of extent 1 (rows, the last axes, before columns), or over the
 /// leading and the last ones around what is kept.
 GraphPtr split_reductions(const GraphPtr& g);
+/// No concat has more than kMostJoined parts; one with at least half as many lies in memory.
+GraphPtr split_joins(const GraphPtr& g);
+inline constexpr size_t kMostJoined = 32;
 
 }  // namespace tn

@@ -19,12 +19,14 @@ constexpr PassInfo kPasses[] = {
     {"expand_lanes", "what the lanes brought in is expanded", false},
     {"simplify", "rewrites that keep every bit", true},
     {"reductions", "every reduction goes over axes that one kernel can sweep", false},
+    {"joins", "what is joined of many parts is joined a group at a time", false},
     {"fuse", "nodes that feed each other share a kernel; without it each has its own", true},
 };
 
 using GraphPass = GraphPtr (*)(const GraphPtr&);
 /// The passes from graph to graph, in the order of kPasses; fuse, which makes the steps, comes after them.
-constexpr GraphPass kGraphPasses[] = {expand_composites, lower_lanes, expand_composites, simplify, split_reductions};
+constexpr GraphPass kGraphPasses[] = {expand_composites, lower_lanes,      expand_composites,
+                                      simplify,          split_reductions, split_joins};
 static_assert(std::size(kGraphPasses) + 1 == std::size(kPasses));
 constexpr size_t kFuse = std::size(kGraphPasses);
 

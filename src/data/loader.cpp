@@ -57,6 +57,7 @@ struct Loader::State {
 
   void start() {
     stop = false;
+    error = nullptr;
     worker = std::thread([this, from = given] { work(from); });
   }
 

@@ -18,12 +18,14 @@ struct Context::State {
         input_pointers(inputs.size()),
         output_pointers(outputs.size()) {}
 
-  struct Input {
+  struct Input {  // bound memory may be null where it holds nothing
+    bool bound = false;
     std::byte* data = nullptr;
     std::vector<i64> shape;
     StoragePtr stage;
   };
   struct Output {
+    bool bound = false;
     std::byte* data = nullptr;
     size_t bytes = 0;
     StoragePtr stage;
@@ -148,12 +150,14 @@ std::vector<Tensor> Context::run(std::span<const Tensor> inputs) {
 
 void Context::bind_input(std::string_view name, const void* data, std::span<const i64> shape) {
   State::Input& input = state_->inputs[state_->position(state_->plan.inputs(), name, "input")];
+  input.bound = true;
   input.data = static_cast<std::byte*>(const_cast<void*>(data));
   input.shape.assign(shape.begin(), shape.end());
 }
 
 void Context::bind_output(std::string_view name, void* data, size_t bytes_) {
   State::Output& output = state_->outputs[state_->position(state_->plan.outputs(), name, "output")];
+  output.bound = true;
   output.data = static_cast<std::byte*>(data);
   output.bytes = bytes_;
 }
@@ -161,13 +165,13 @@ void Context::bind_output(std::string_view name, void* data, size_t bytes_) {
 void Context::run() {
   State& s = *state_;
   for (size_t i = 0; i < s.inputs.size(); ++i)
-    if (!s.inputs[i].data)
+    if (!s.inputs[i].bound || (!s.inputs[i].data && s.bytes_of(s.plan.inputs()[i], s.inputs[i].shape)))
       fail("run", "expected memory for input '" + s.plan.inputs()[i].name + "', got none; call bind_input");
   s.bind_shapes([&](size_t i) -> const std::vector<i64>& { return s.inputs[i].shape; });
   for (size_t o = 0; o < s.outputs.size(); ++o) {
     State::Output& output = s.outputs[o];
     size_t need = s.bytes_of(s.plan.outputs()[o], s.output_shapes[o]);
-    if (!output.data || output.bytes < need)
+    if (!output.bound || output.bytes < need || (!output.data && need))
       fail("run", "expected " + std::to_string(need) + " bytes for output '" + s.plan.outputs()[o].name + "', got " +
                       std::to_string(output.bytes) + "; call bind_output");
     s.output_pointers[o] = s.aligned(output.data, need, output.stage);

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <mutex>
+#include <utility>
 
 #include "engine/plugin_rules.h"
 
@@ -79,13 +80,24 @@ void check_gradient(const std::string& path, const std::string& who, const tenon
   refuse(path, who + "expected its gradient '" + op.gradient + "' among the plugin's ops");
 }
 
+/// An op takes two names: its own and that of its kernel.
+std::string kernel_name(std::string_view op) { return std::string(op) + "_kernel"; }
+
+void check_pair(const std::string& path, std::string_view a, std::string_view b) {
+  if (a == b) refuse(path, "expected each op once, got '" + std::string(a) + "' twice");
+  for (auto [op, other] : {std::pair(a, b), std::pair(b, a)})
+    if (other == kernel_name(op))
+      refuse(path, "expected another name than '" + std::string(other) + "', which is that of the kernel of '" +
+                       std::string(op) + "'");
+}
+
 void check_op(const std::string& path, const tenon_plugin& p, const tenon_op& op) {
   if (!op.name || !*op.name) refuse(path, "expected every op to have a name");
   std::string who = "op '" + std::string(op.name) + "': ";
   for (const char* c = op.name; *c; ++c)
     if (!std::isalnum(static_cast<unsigned char>(*c)) && *c != '_')
       refuse(path, who + "expected a name of letters, digits and _");
-  if (find_op(op.name) || find_op(std::string(op.name) + "_kernel"))
+  if (find_op(op.name) || find_op(kernel_name(op.name)))
     refuse(path, who + "expected a name that is free, but an op of that name exists");
   constexpr auto kMost = static_cast<int32_t>(kMaxPluginOperands);
   if (op.operands < 1 || op.operands > kMost || op.results < 1 || op.results > kMost)
@@ -123,9 +135,8 @@ const tenon_plugin& entry_of(const std::string& path) {
 
 /// Entries live as long as the process, as ops do.
 PluginOp* make_op(const tenon_op& op, const PluginRules& rules) {
-  std::string kernel_name = std::string(op.name) + "_kernel";
   OpDef kernel = kernel_entry(op, "", rules), face = face_entry(op, rules);
-  auto* made = new PluginOp{&op, nullptr, std::move(kernel_name), std::move(kernel), std::move(face)};
+  auto* made = new PluginOp{&op, nullptr, kernel_name(op.name), std::move(kernel), std::move(face)};
   made->kernel.name = made->kernel_name;
   return made;
 }
@@ -161,12 +172,10 @@ std::vector<std::string> load_plugin(const std::string& path) {
     refuse(path, "expected at most " + std::to_string(kMaxPluginOps) + " plugin ops in a process");
   for (size_t i = 0; i < count; ++i) {
     check_op(path, p, p.ops[i]);
-    for (size_t k = 0; k < i; ++k)
-      if (!std::strcmp(p.ops[k].name, p.ops[i].name))
-        refuse(path, "expected each op once, got '" + std::string(p.ops[i].name) + "' twice");
+    for (size_t k = 0; k < i; ++k) check_pair(path, p.ops[k].name, p.ops[i].name);
   }
-  loaded.emplace_back(&p, register_all(p, used));
-  used += count;
+  size_t first = std::exchange(used, used + count);
+  loaded.emplace_back(&p, register_all(p, first));
   return loaded.back().second;
 }
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <atomic>
 
+#include "op/emit.h"
+
 /// One infer or run call in flight.
 struct tenon_call {
   const tn::Attrs* attrs = nullptr;
@@ -166,6 +168,7 @@ std::vector<Type> types_of(ValueSpan x) {
 }
 
 /// forward: operands -> (results, residuals = operands and results); backward: (residuals, cotangents) -> cotangents.
+/// The plugin takes a cotangent for every result, custom_vjp has those of floating ones: zeros stand for the others.
 Values expand(const PluginOp& p, Builder& b, ValueSpan x, const Attrs& attrs) {
   if (!p.gradient) return b.emit(p.kernel, x, attrs);
   size_t operands = x.size(), results = static_cast<size_t>(p.op->results);
@@ -178,9 +181,12 @@ Values expand(const PluginOp& p, Builder& b, ValueSpan x, const Attrs& attrs) {
   std::vector<Type> outs = forward->output_types();
   auto split = outs.begin() + static_cast<std::ptrdiff_t>(results);
   std::vector<Type> types(split, outs.end());
-  types.insert(types.end(), outs.begin(), split);
+  std::copy_if(outs.begin(), split, std::back_inserter(types), differentiable);
   GraphPtr backward = make_graph(types, [&](Builder& bb, ValueSpan in) {
-    Values g = bb.emit(p.gradient->kernel, in, attrs), out;
+    Values given(in.begin(), in.begin() + static_cast<std::ptrdiff_t>(operands + results)), out;
+    size_t next = given.size();
+    for (auto t = outs.begin(); t != split; ++t) given.push_back(differentiable(*t) ? in[next++] : zeros(bb, *t));
+    Values g = bb.emit(p.gradient->kernel, given, attrs);
     for (size_t i = 0; i < operands; ++i)
       if (differentiable(in[i].type())) out.push_back(g[i]);
     return out;

@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "base/hash.h"
+#include "base/thread_own.h"
 #include "ir/dim_node.h"
 #include "tenon/error.h"
 
@@ -238,7 +239,10 @@ static Dim extreme(DimNode::Kind kind, Dim a, Dim b) {
     DimNode::Kind kind = DimNode::Kind::polynomial;  // nothing yet
   };
   constexpr size_t kKnown = 2048;
-  thread_local std::vector<Known> table(kKnown);
+  struct Table {
+    std::vector<Known> known = std::vector<Known>(kKnown);
+  };
+  std::vector<Known>& table = thread_own<Table>().known;
   u64 h = mix(mix(static_cast<u64>(kind), a.bits()), b.bits());
   Known& known = table[h % kKnown];
   if (known.kind == kind && known.a == a && known.b == b) return known.result;

@@ -39,10 +39,13 @@ Value count(Call& c, Value x, const std::vector<i64>& axes) {
   return cast(c.from_dims({n}, DType::i64, true), x.dtype());
 }
 
+/// In f32 for floats of 16 bits, which large counts and sums do not fit; rounded once.
 Values mean(Call& c) {
   Axes a = axes_of(c);
-  Value s = c.reduce("sum", c.in(0), a.axes, a.keepdims);
-  return {c.map(is_float(s.dtype()) ? "div" : "floor_divide", {s, count(c, c.in(0), a.axes)})};
+  DType dtype = c.in(0).dtype();
+  Value x = is_float(dtype) && bits(dtype) == 16 ? cast(c.in(0), DType::f32) : c.in(0);
+  Value s = c.reduce("sum", x, a.axes, a.keepdims);
+  return {cast(c.map(is_float(dtype) ? "div" : "floor_divide", {s, count(c, x, a.axes)}), dtype)};
 }
 
 Values sum_of(Call& c, Value x) {

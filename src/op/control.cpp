@@ -187,8 +187,8 @@ Values expand_custom_vjp(Builder& b, ValueSpan x, const Attrs& attrs) {
   return out;
 }
 
-Values expand_custom_vjp_tangent(Builder&, ValueSpan, const Attrs&) {
-  fail("custom_vjp", "expected reverse mode, got forward mode, for which it has no rule; give custom_jvp");
+Values expand_custom_vjp_tangent(Builder& b, ValueSpan, const Attrs&) {
+  fail("custom_vjp", "expected reverse mode, got forward mode, for which it has no rule; give custom_jvp", b.where);
 }
 
 // ---------------------------------------------------------------- samples

@@ -39,7 +39,11 @@ Shape dropped(Type t, const std::vector<i64>& axes) {
 
 // ---------------------------------------------------------------- softmax, log_softmax, logsumexp
 
+/// Rows without elements: nothing to normalise.
+bool rows_empty(Value x, const Attrs& a) { return x.shape()[static_cast<size_t>(axis_of(a)[0])] == Dim(0); }
+
 Values softmax_expand(Builder&, ValueSpan x, const Attrs& a) {
+  if (rows_empty(x[0], a)) return {x[0]};
   Value v = widened(x[0]);
   Value top = stop_gradient(max(v, axis_of(a)));
   Value e = exp(sub(v, along(top, v, axis_of(a))));
@@ -53,6 +57,7 @@ Values softmax_tangent(Builder&, ValueSpan, ValueSpan y, ValueSpan t, const Attr
 }
 
 Values log_softmax_expand(Builder&, ValueSpan x, const Attrs& a) {
+  if (rows_empty(x[0], a)) return {x[0]};
   Value v = widened(x[0]);
   Value shifted_v = sub(v, along(stop_gradient(max(v, axis_of(a))), v, axis_of(a)));
   Value log_sum = log(sum(exp(shifted_v), axis_of(a)));
@@ -134,8 +139,10 @@ Value linear_mean(Value x, const std::vector<i64>& axes) {
 }
 
 Values moments_tangent(Builder&, ValueSpan x, ValueSpan y, ValueSpan t, const Attrs& a) {
-  Value d = sub(x[0], along(y[0], x[0], axes_of(a)));
-  return {linear_mean(t[0], axes_of(a)), mul(linear_mean(mul(d, t[0]), axes_of(a)), 2)};
+  Value v = widened(x[0]), tangent = widened(t[0]);
+  Value d = sub(v, along(widened(y[0]), v, axes_of(a)));
+  Value mean = linear_mean(tangent, axes_of(a)), square = mul(linear_mean(mul(d, tangent), axes_of(a)), 2);
+  return {cast(mean, x[0].dtype()), cast(square, x[0].dtype())};
 }
 
 void check_vector(std::string_view op_name, std::string_view operand, Type t, Type x, int axis) {

@@ -8,19 +8,45 @@ namespace tn::optim {
 
 namespace {
 
+std::string text_of(const Tensor& x) { return x.defined() ? to_string(x.type()) : "none"; }
+
+/// `states` are the lists of moments, one moment a parameter.
 void check_match(const char* who, const std::vector<Tensor*>& parameters, const std::vector<Tensor*>& gradients,
-                 size_t state) {
+                 std::initializer_list<const std::vector<Tensor>*> states, const Location& at) {
   if (parameters.size() != gradients.size())
-    fail(who, "expected a gradient for each of " + std::to_string(parameters.size()) + " parameters, got " +
-                  std::to_string(gradients.size()));
-  if (state != parameters.size())
-    fail(who, "expected the model the optimiser was made for, with " + std::to_string(state) + " parameters, got " +
-                  std::to_string(parameters.size()));
-  for (size_t i = 0; i < parameters.size(); ++i)
-    if (!gradients[i]->defined() || gradients[i]->type() != parameters[i]->type())
-      fail(who, "expected a gradient " + to_string(parameters[i]->type()) + " for parameter " + std::to_string(i) +
-                    ", got " +
-                    (gradients[i]->defined() ? to_string(gradients[i]->type()) : "none; was it used in the loss?"));
+    fail(who,
+         "expected a gradient for each of " + std::to_string(parameters.size()) + " parameters, got " +
+             std::to_string(gradients.size()),
+         at);
+  for (const auto* state : states)
+    if (state->size() != parameters.size())
+      fail(who,
+           "expected the model the optimiser was made for, with " + std::to_string(state->size()) +
+               " parameters, got " + std::to_string(parameters.size()),
+           at);
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const Tensor &p = *parameters[i], &g = *gradients[i];
+    std::string which = " parameter " + std::to_string(i);
+    if (!g.defined() || g.type() != p.type())
+      fail(who,
+           "expected a gradient " + text_of(p) + " for" + which + ", got " + text_of(g) +
+               (g.defined() ? "" : "; was it used in the loss?"),
+           at);
+    for (const auto* state : states)
+      if (const Tensor& moment = (*state)[i]; !moment.defined() || moment.type() != p.type())
+        fail(who,
+             "expected" + which + " to be " + text_of(moment) + ", as when the optimiser was made, got " + text_of(p) +
+                 "; make a new one",
+             at);
+  }
+}
+
+void check_rate(const char* who, double lr, double weight_decay, const Location& at) {
+  if (!(lr >= 0 && weight_decay >= 0))
+    fail(who,
+         "expected a learning rate and weight decay of at least 0, got " + std::to_string(lr) + " and " +
+             std::to_string(weight_decay),
+         at);
 }
 
 std::vector<Tensor> zeros_for(const std::vector<Tensor*>& parameters) {
@@ -33,9 +59,13 @@ std::vector<Tensor> zeros_for(const std::vector<Tensor*>& parameters) {
 
 // ---------------------------------------------------------------- SGD
 
-Sgd sgd_for(const std::vector<Tensor*>& parameters, const SgdOptions& o) {
+Sgd sgd_for(const std::vector<Tensor*>& parameters, const SgdOptions& o, Location at) {
+  check_rate("sgd", o.lr, o.weight_decay, at);
   if (o.nesterov && (o.momentum <= 0 || o.dampening != 0))
-    fail("sgd", "expected momentum above 0 and no dampening with nesterov, got others");
+    fail("sgd",
+         "expected momentum above 0 and no dampening with nesterov, got momentum " + std::to_string(o.momentum) +
+             " and dampening " + std::to_string(o.dampening),
+         at);
   Sgd made{.momentum = o.momentum, .dampening = o.dampening, .weight_decay = o.weight_decay, .nesterov = o.nesterov};
   made.lr = Tensor(o.lr, DType::f32);
   made.step = Tensor(0, DType::i64);
@@ -43,8 +73,11 @@ Sgd sgd_for(const std::vector<Tensor*>& parameters, const SgdOptions& o) {
   return made;
 }
 
-void Sgd::apply(const std::vector<Tensor*>& parameters, const std::vector<Tensor*>& gradients) {
-  check_match("sgd", parameters, gradients, momentum != 0 ? velocity.size() : parameters.size());
+void Sgd::apply(const std::vector<Tensor*>& parameters, const std::vector<Tensor*>& gradients, Location at) {
+  if (momentum != 0)
+    check_match("sgd", parameters, gradients, {&velocity}, at);
+  else
+    check_match("sgd", parameters, gradients, {}, at);
   // The first step takes the gradient undampened, as PyTorch does.
   Tensor share = momentum != 0 && dampening != 0 ? where(step == 0, 1.0, Tensor(1 - dampening, DType::f32)) : Tensor();
   for (size_t i = 0; i < parameters.size(); ++i) {
@@ -62,8 +95,10 @@ void Sgd::apply(const std::vector<Tensor*>& parameters, const std::vector<Tensor
 
 // ---------------------------------------------------------------- Adam
 
-Adam adam_for(const std::vector<Tensor*>& parameters, const AdamOptions& o, bool decoupled) {
-  if (o.beta1 < 0 || o.beta1 >= 1 || o.beta2 < 0 || o.beta2 >= 1) fail("adam", "expected betas in [0, 1), got others");
+Adam adam_for(const std::vector<Tensor*>& parameters, const AdamOptions& o, bool decoupled, Location at) {
+  check_rate("adam", o.lr, o.weight_decay, at);
+  if (!(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1))
+    fail("adam", "expected betas in [0, 1), got " + std::to_string(o.beta1) + " and " + std::to_string(o.beta2), at);
   Adam made{
       .beta1 = o.beta1, .beta2 = o.beta2, .epsilon = o.epsilon, .weight_decay = o.weight_decay, .decoupled = decoupled};
   made.lr = Tensor(o.lr, DType::f32);
@@ -73,8 +108,8 @@ Adam adam_for(const std::vector<Tensor*>& parameters, const AdamOptions& o, bool
   return made;
 }
 
-void Adam::apply(const std::vector<Tensor*>& parameters, const std::vector<Tensor*>& gradients) {
-  check_match("adam", parameters, gradients, exp_avg.size());
+void Adam::apply(const std::vector<Tensor*>& parameters, const std::vector<Tensor*>& gradients, Location at) {
+  check_match("adam", parameters, gradients, {&exp_avg, &exp_avg_sq}, at);
   step = step + 1;
   // 1 - beta^t as -expm1(t log beta), exact for small t too; in f64, for one number.
   Tensor t = cast(step, DType::f64);
@@ -94,10 +129,10 @@ void Adam::apply(const std::vector<Tensor*>& parameters, const std::vector<Tenso
 
 // ---------------------------------------------------------------- clipping
 
-Tensor clip_grad_norm(const std::vector<Tensor*>& gradients, double max_norm) {
-  if (gradients.empty()) fail("clip_grad_norm", "expected at least one gradient, got none");
+Tensor clip_grad_norm(const std::vector<Tensor*>& gradients, double max_norm, Location at) {
+  if (gradients.empty()) fail("clip_grad_norm", "expected at least one gradient, got none", at);
   Tensor total;
-  bool doubles = std::any_of(gradients.begin(), gradients.end(), [](auto* g) { return g->dtype() == DType::f64; });
+  bool doubles = std::any_of(gradients.begin(), gradients.end(), [&](auto* g) { return g->dtype(at) == DType::f64; });
   for (const Tensor* g : gradients) {
     Tensor s = sum(square(cast(*g, doubles ? DType::f64 : DType::f32)));
     total = total.defined() ? total + s : s;
@@ -107,8 +142,9 @@ Tensor clip_grad_norm(const std::vector<Tensor*>& gradients, double max_norm) {
   return norm;
 }
 
-void clip_grad_value(const std::vector<Tensor*>& gradients, double limit) {
-  for (Tensor* g : gradients) *g = clip(*g, -limit, limit);
+void clip_grad_value(const std::vector<Tensor*>& gradients, double limit, Location at) {
+  if (!(limit >= 0)) fail("clip_grad_value", "expected a limit of at least 0, got " + std::to_string(limit), at);
+  for (Tensor* g : gradients) *g = clip(Arg(*g, at), -limit, limit);
 }
 
 // ---------------------------------------------------------------- schedules

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/thread_own.h"
 #include "base/thread_pool.h"
 #include "runtime/counters.h"
 #include "runtime/limits.h"
@@ -20,7 +21,10 @@ constexpr i64 kParallelWork = 20000;  // below, waking another thread costs more
 /// Scratch for the kernel that this thread runs, its workers' parts included: who gets how much does not depend on
 /// which of them wake in time.
 std::byte* scratch(size_t bytes) {
-  thread_local StoragePtr block;
+  struct Scratch {
+    StoragePtr block;
+  };
+  StoragePtr& block = thread_own<Scratch>().block;
   if (bytes == 0) return nullptr;
   if (!block || block->bytes() < bytes) {
     block = nullptr;
@@ -239,7 +243,12 @@ void Context::run_native(const Instruction& i, Bound& bound) {
   for (size_t k = 0; k < i.operands.size(); ++k) point(bound.operands[k], at_[i.operands[k]], bytes_[i.operands[k]]);
   for (size_t k = 0; k < i.results.size(); ++k) point(bound.results[k], at_[i.results[k]], bytes_[i.results[k]]);
   runtime_counters().natives++;
-  i.op->lower.as<Native>()->run(bound.operands, bound.results, i.attrs);
+  try {
+    i.op->lower.as<Native>()->run(bound.operands, bound.results, i.attrs);
+  } catch (const Error& e) {
+    if (!i.where.line()) throw;
+    throw Error(std::string(e.what()) + " (" + to_string(i.where) + ")");
+  }
 }
 
 }  // namespace tn

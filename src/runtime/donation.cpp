@@ -17,27 +17,32 @@ struct Access {
   std::vector<loops::Val> loops;
 };
 
-struct Accesses {
+}  // namespace
+
+/// What a kernel does to one buffer.
+struct InPlace::Accesses {
   std::vector<Access> reads, writes;
-  bool plain = true;  // only loads of the one, only stores to the other, all inside phases
+  bool plain = true;  // all inside phases, nothing but loads and stores
+  std::optional<bool> once;
 };
 
-Accesses collect(const loops::Kernel& k, std::span<const int> in, int out) {
-  Accesses found;
+InPlace::InPlace(const loops::Kernel& k) : k_(k), buffers_(k.buffers.size()) {
   std::vector<loops::Val> open;
   for (loops::Val n = 0; n < static_cast<loops::Val>(k.nodes.size()); ++n) {
     const loops::Node& i = k.nodes[static_cast<size_t>(n)];
     if (i.kind == loops::Kind::loop) open.push_back(n);
     if (i.kind == loops::Kind::yield) open.pop_back();
     if (i.buffer < 0 || i.kind == loops::Kind::prefetch) continue;
-    bool reads = std::find(in.begin(), in.end(), i.buffer) != in.end(), writes = i.buffer == out;
-    if (!reads && !writes) continue;
-    bool allowed = i.kind == (reads ? loops::Kind::load : loops::Kind::store) && !open.empty();
-    found.plain = found.plain && allowed;
-    (reads ? found.reads : found.writes).push_back({n, open});
+    Accesses& found = buffers_[static_cast<size_t>(i.buffer)];
+    bool load = i.kind == loops::Kind::load, store = i.kind == loops::Kind::store;
+    found.plain = found.plain && (load || store) && !open.empty();
+    (store ? found.writes : found.reads).push_back({n, open});
   }
-  return found;
 }
+
+InPlace::~InPlace() = default;
+
+namespace {
 
 /// Places that different iterations of a loop store to.
 class Stores {
@@ -174,16 +179,20 @@ bool safe(const loops::Kernel& k, const Access& read, std::span<const Access> wr
 
 }  // namespace
 
-bool in_place(const loops::Kernel& k, std::span<const int> in, int out) {
-  const loops::Buffer& to = k.buffers[static_cast<size_t>(out)];
+bool InPlace::operator()(std::span<const int> in, int out) {
+  const loops::Buffer& to = k_.buffers[static_cast<size_t>(out)];
+  Accesses& stored = buffers_[static_cast<size_t>(out)];
+  if (!stored.plain || !stored.reads.empty()) return false;
   for (int b : in) {
-    const loops::Buffer& from = k.buffers[static_cast<size_t>(b)];
+    const loops::Buffer& from = k_.buffers[static_cast<size_t>(b)];
+    const Accesses& loaded = buffers_[static_cast<size_t>(b)];
     if (from.dtype != to.dtype || from.shape != to.shape || from.strides != to.strides) return false;
+    if (!loaded.plain || !loaded.writes.empty()) return false;
+    for (const Access& read : loaded.reads)
+      if (!safe(k_, read, stored.writes)) return false;
   }
-  Accesses found = collect(k, in, out);
-  return found.plain && Stores(k, found.writes).once() &&
-         std::all_of(found.reads.begin(), found.reads.end(),
-                     [&](const Access& read) { return safe(k, read, found.writes); });
+  if (!stored.once) stored.once = Stores(k_, stored.writes).once();
+  return *stored.once;
 }
 
 // ---------------------------------------------------------------- choosing

@@ -18,7 +18,8 @@ struct RunLimits {
 
   static RunLimits of(size_t memory, double seconds) {
     RunLimits limits{.memory = memory};
-    if (seconds > 0)
+    constexpr double kForever = 1e9;  // longer than a clock of nanoseconds counts, so no deadline
+    if (seconds > 0 && seconds < kForever)
       limits.deadline =
           Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
     return limits;

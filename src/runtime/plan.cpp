@@ -182,13 +182,14 @@ class PlanBuilder {
     std::vector<int> arguments;
     for (size_t b = 0; b < k.buffers.size(); ++b)
       if (k.buffers[b].is_argument()) arguments.push_back(static_cast<int>(b));
+    InPlace in_place(k);
     for (u32 in : i.reads) {
       if (role(in) != Slot::Role::input) continue;
       std::vector<int> from;
       for (size_t a = 0; a < arguments.size(); ++a)
         if (i.buffers[a] == in) from.push_back(arguments[a]);
       for (size_t a = 0; a < arguments.size(); ++a)
-        if (role(i.buffers[a]) == Slot::Role::output && in_place(k, from, arguments[a]))
+        if (role(i.buffers[a]) == Slot::Role::output && in_place(from, arguments[a]))
           i.in_place.emplace_back(in, i.buffers[a]);
     }
   }

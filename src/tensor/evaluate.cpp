@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "base/thread_own.h"
 #include "runtime/execute.h"
 #include "tensor/cache.h"
 #include "tensor/trace.h"
@@ -24,7 +25,8 @@ struct Flat {
   std::vector<Pending*> held;  // wanted gets: their holders may let go while the operation runs
   Mask donated;
   Pending* busy = nullptr;
-  bool open = false;  // a node of an open trace is among them: it keeps its operands, so every value is wanted
+  bool open = false;           // a node that keeps its operands, for an open trace, is among them
+  std::vector<bool> residual;  // by operation, when open: the trace may need its value again
 
   void clear() {
     order.clear();
@@ -38,6 +40,7 @@ struct Flat {
     donated.clear();
     busy = nullptr;
     open = false;
+    residual.clear();
   }
 };
 
@@ -59,10 +62,7 @@ class Buffers {
   Flat& operator*() { return *flat_; }
 
  private:
-  static std::vector<std::unique_ptr<Flat>>& spare() {
-    thread_local std::vector<std::unique_ptr<Flat>> list;
-    return list;
-  }
+  static std::vector<std::unique_ptr<Flat>>& spare() { return thread_own<std::vector<std::unique_ptr<Flat>>>(); }
   std::unique_ptr<Flat> flat_;
 };
 
@@ -125,7 +125,7 @@ void collect(Flat& f, std::span<Pending* const> roots, u32 mark, const Location&
       }
       p->id = static_cast<u32>(f.order.size());
       f.order.push_back(p);
-      f.open = f.open || (p->level && open_level(p->level));
+      f.open = f.open || (p->level && keeps_operands(p->level));
       f.stack.pop_back();
     }
     if (f.busy) return;
@@ -138,9 +138,22 @@ u64 reference(const Pending* p) {
   return u64{p->id} << 1 | (input ? 0 : 1);
 }
 
-/// Whether someone beside the collected nodes refers to it.
+/// What an open trace may need again: its own values, and those of outside that they are made of.
+void find_residuals(Flat& f) {
+  if (!f.open) return;
+  f.residual.assign(f.order.size(), false);
+  for (const Pending* p : f.order) {
+    if (!p->level || !keeps_operands(p->level)) continue;
+    f.residual[p->id] = true;
+    for (u32 i = 0; i < p->operand_count; ++i)
+      if (const Pending* c = p->operands()[i]; reference(c) & 1 && !c->is(kLiteral)) f.residual[c->id] = true;
+  }
+}
+
+/// Whether someone beside the collected nodes refers to it, or may.
 bool wanted(const Flat& f, const Pending* p) {
-  return f.open || p->references.load(std::memory_order_relaxed) > p->uses;
+  if (p->references.load(std::memory_order_relaxed) > p->uses) return true;
+  return f.open && p->state.load(std::memory_order_relaxed) == State::pending && f.residual[p->id];
 }
 
 /// Takes a reference unless the last one is just being given back.
@@ -172,11 +185,10 @@ void add_outputs(Flat& f, Pending* p, u32 mark) {
 }
 
 void make_key(Flat& f, u32 mark) {
+  find_residuals(f);
   for (const Pending* p : f.inputs) f.key.push_back(reinterpret_cast<u64>(p->type.data()));
   for (Pending* p : f.order) {
-    f.key.push_back(reinterpret_cast<u64>(p->op) ^ static_cast<u64>(p->flags & (kGet | kLeaf | kFixed)) << 56 ^
-                    u64{p->result} << 48);
-    f.key.push_back(reinterpret_cast<u64>(p->attrs.data()));
+    add_words(f.key, p, kGet | kLeaf | kFixed);
     if (p->is(kFixed)) {
       f.key.push_back(static_cast<u64>(p->integer));
       f.key.push_back(reinterpret_cast<u64>(p->type.data()));
@@ -268,8 +280,9 @@ std::vector<Array> run(Flat& f) {
 
 // ---------------------------------------------------------------- the end, under the lock again
 
-/// Takes the node's operands off it, to be released after the lock.
+/// Takes the node's operands off it, to be released after the lock. A literal has its number in their place.
 void drop_operands(Pending* p, std::vector<Pending*>& dropped) {
+  if (p->operand_count == 0) return;
   dropped.insert(dropped.end(), p->operands(), p->operands() + p->operand_count);
   if (p->operand_count > 2) delete[] p->many;
   p->few[0] = p->few[1] = nullptr;
@@ -282,7 +295,7 @@ void set_state(Pending* p, State s) {
 }
 
 void finish(Flat& f, std::vector<Array>& results, std::vector<Pending*>& dropped) {
-  auto keeps = [&](const Pending* p) { return f.open && open_level(p->level); };
+  auto keeps = [&](const Pending* p) { return f.open && keeps_operands(p->level); };
   for (size_t i = 0; i < f.outputs.size(); ++i) {
     Pending* p = f.outputs[i];
     p->value = new Array(std::move(results[i]));
@@ -328,7 +341,8 @@ void evaluate_claimed(Flat& f, const Location& where) {
       fail_all(f, e.what());
     }
     for (Pending* p : f.held) release(p);
-    if (dynamic_cast<const Error*>(&e)) throw Error(std::string(e.what()) + ", read at " + to_string(where));
+    if (dynamic_cast<const Error*>(&e) && where.line())
+      throw Error(std::string(e.what()) + ", read at " + to_string(where));
     throw;
   }
   for (Pending* p : dropped) release(p);

@@ -5,6 +5,9 @@
 namespace tn {
 
 i64 normal_axis(std::string_view op, i64 axis, Type type, const Location& where) {
+  if (type.rank() == 0)
+    fail(op, "expected a tensor of at least one axis, got " + to_string(type) + " and axis " + std::to_string(axis),
+         where);
   if (axis < -type.rank() || axis >= type.rank())
     fail(op,
          "expected an axis from " + std::to_string(-type.rank()) + " to " + std::to_string(type.rank() - 1) + " of " +
@@ -31,6 +34,21 @@ std::vector<i64> normal_axes(std::string_view op, const Axes& axes, Type type, c
 std::string renamed(std::string_view op, const std::string& message) {
   size_t end = message.empty() || message[0] != '[' ? message.npos : message.find(']');
   return "[" + std::string(op) + "]" + (end == message.npos ? " " + message : message.substr(end + 1));
+}
+
+static std::string text_of(const Shape& shape) {
+  std::string text;
+  for (Dim d : shape) text += (text.empty() ? "" : ", ") + to_string(d);
+  return "[" + text + "]";
+}
+
+void check_extents(std::string_view op, const Shape& shape, const Location& where) {
+  for (size_t i = 0; i < shape.size(); ++i)
+    if (shape[i].is_constant() && shape[i].value() < 0)
+      fail(op, "expected an extent of at least 0 on axis " + std::to_string(i) + ", got " + text_of(shape), where);
+  try {
+    static_cast<void>(product(shape));
+  } catch (const Error&) { fail(op, "expected a size within 63 bits, got " + text_of(shape), where); }
 }
 
 Tensor fixed(double value, DType dtype, const Location& where) {
@@ -105,10 +123,9 @@ Tensor broadcast_tensor(const Tensor& x, const Shape& shape, const Location& whe
   for (size_t i = 0; ok && i < have.size(); ++i)
     ok = have[i] == Dim(1) || have[i] == shape[shape.size() - have.size() + i];
   if (!ok) {
-    std::string text;
-    for (Dim d : shape) text += (text.empty() ? "" : ", ") + to_string(d);
-    fail("broadcast_to", "expected a shape that " + to_string(t) + " broadcasts to, got [" + text + "]", where);
+    fail("broadcast_to", "expected a shape that " + to_string(t) + " broadcasts to, got " + text_of(shape), where);
   }
+  check_extents("broadcast_to", shape, where);
   return apply1(the<"broadcast">(), {x}, {{"shape", shape}, {"dims", dims}}, where);
 }
 

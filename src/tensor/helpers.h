@@ -12,6 +12,8 @@ namespace tn {
 i64 normal_axis(std::string_view op, i64 axis, Type type, const Location& where);
 /// The axes in ascending order, each once; all of them when none is given.
 std::vector<i64> normal_axes(std::string_view op, const Axes& axes, Type type, const Location& where);
+/// Error when an extent is negative or all together are more than a size holds.
+void check_extents(std::string_view op, const Shape& shape, const Location& where);
 /// A number that is part of the program.
 Tensor fixed(double value, DType dtype, const Location& where);
 /// A size as a scalar, symbolic or not.

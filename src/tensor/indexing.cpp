@@ -138,7 +138,14 @@ Tensor gathered(const Tensor& x, const Tensor& index, i64 axis, const Location& 
   return apply1(the<"gather">(), {x, index}, {{"axis", axis}}, where);
 }
 
-/// Several index tensors as one, into their axes joined.
+/// Indices on one axis, those outside moved to its ends.
+Tensor clamped(const Tensor& index, Dim extent, const Location& where) {
+  Tensor last = tn::extent(extent - Dim(1), DType::i64, where);
+  Tensor upper = binary(the<"minimum">(), index, last, where);
+  return binary(the<"maximum">(), upper, fixed(0, DType::i64, where), where);
+}
+
+/// Several index tensors as one, into their axes joined; each is clamped first, else it would name another row.
 Tensor gather_joined(Tensor x, const std::vector<Picked>& picked, const Location& where) {
   bool together = true;
   for (size_t k = 1; k < picked.size(); ++k) together = together && picked[k].axis == picked[k - 1].axis + 1;
@@ -153,6 +160,7 @@ Tensor gather_joined(Tensor x, const std::vector<Picked>& picked, const Location
   for (const Picked& p : picked) {
     Dim n = x.type().dim(static_cast<int>(p.axis));
     Tensor i = from_front(p.index, n, where);
+    if (!p.index.node()->is(kFixed)) i = clamped(i, n, where);
     joined = joined * n;
     if (!flat.defined()) {
       flat = i;
@@ -194,6 +202,7 @@ Tensor write(const char* name, const Tensor& x, std::span<const Index> entries, 
              std::string_view mode) {
   const Location& where = value.where;
   Type type = node_of(x, name, where)->type;
+  composed(name, [&] { return Reading(type, entries, where).plan; });  // errors name x, not the places
   Tensor places = read(reshape(Arg(arange(type.size(), where), where), shape_of(x)), entries, where);
   Tensor updates = alike(name, Arg(x, where), value).second;
   updates = cast(Arg(updates, where), type.dtype());
@@ -265,7 +274,8 @@ Tensor take_last(Arg x, Arg indices) {
   Dim n = type.dim(-1), rows = product(type.shape().first(type.shape().size() - 1));
   Tensor row = arange(rows, where);
   Tensor base = binary(the<"mul">(), row, extent(n, DType::i64, where), where);
-  Tensor flat = binary(the<"add">(), base, cast(Arg(reshaped(i, {rows}, where), where), DType::i64), where);
+  Tensor place = clamped(cast(Arg(reshaped(i, {rows}, where), where), DType::i64), n, where);
+  Tensor flat = binary(the<"add">(), base, place, where);
   Tensor taken = gathered(reshaped(t, {type.size()}, where), flat, 0, where);
   return reshaped(taken, shape_of(i), where);
 }

@@ -49,9 +49,10 @@ class Launch {
  public:
   Launch(const JitEntry& entry, LeafSpan arguments) : entry_(entry), arguments_(arguments) {
     evaluate_inputs();
-    for (u32 i : entry.state) taken_.push_back(std::move(*arguments[i]));
     for (const Tensor& t : tensors_) arrays_.push_back(value_of(t.node(), entry.where));
-    mark_donated();
+    donated_.assign(arrays_.size(), false);
+    taken_.reserve(entry.state.size());
+    take_state();
   }
   ~Launch() {
     if (!done_) restore();
@@ -75,9 +76,10 @@ class Launch {
     evaluate(nodes, entry_.where);
   }
 
-  /// An input is donated when it is state and only we hold it: our list and the taken handle.
-  void mark_donated() {
-    donated_.assign(arrays_.size(), false);
+  /// Takes the state and marks what is donated: an input that is state and only we hold, our list and the taken handle.
+  /// Nothing here throws: the destructor gives the state back only to a call that was built.
+  void take_state() noexcept {
+    for (u32 i : entry_.state) taken_.push_back(std::move(*arguments_[i]));
     for (size_t k = 0; k < entry_.inputs.size(); ++k) {
       bool state = std::find(entry_.state.begin(), entry_.state.end(), entry_.inputs[k]) != entry_.state.end();
       Pending* p = tensors_[k].node();

@@ -159,7 +159,9 @@ void save_npz(const std::string& path, const NamedTensors& tensors) {
   std::vector<std::string_view> parts;
   std::string directory;
   u64 offset = 0;
+  std::unordered_set<std::string_view> names;
   for (const auto& [key, x] : tensors) {
+    if (!names.insert(key).second) bad(path, "cannot hold '" + key + "' twice");
     const Array& a = value_of(node_of(x, "npz", Location()), Location());
     std::string header = npy_header(a, path), name = key + ".npy";
     std::string_view elements(reinterpret_cast<const char*>(a.bytes_begin()), a.nbytes());

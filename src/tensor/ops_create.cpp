@@ -3,25 +3,24 @@
 
 namespace tn {
 
-static Tensor filled(const Tensor& scalar, const Shape& shape, const Location& at) {
+static Tensor filled(std::string_view op, const Tensor& scalar, const Shape& shape, const Location& at) {
   if (shape.empty()) return scalar;
+  check_extents(op, shape, at);
   return apply1(the<"broadcast">(), {scalar}, {{"shape", shape}, {"dims", std::vector<i64>()}}, at);
 }
 
-static Tensor ramp(const Shape& shape, i64 axis, DType dtype, const Location& at) {
+static Tensor ramp(std::string_view op, const Shape& shape, i64 axis, DType dtype, const Location& at) {
+  check_extents(op, shape, at);
   return apply1(the<"iota">(), std::span<const Tensor>(), {{"shape", shape}, {"axis", axis}, {"dtype", dtype}}, at);
 }
 
-Tensor zeros(const Shape& shape, DType dtype, Location at) {
-  return composed("zeros", [&] { return filled(fixed(0, dtype, at), shape, at); });
-}
-Tensor ones(const Shape& shape, DType dtype, Location at) {
-  return composed("ones", [&] { return filled(fixed(1, dtype, at), shape, at); });
-}
+Tensor zeros(const Shape& shape, DType dtype, Location at) { return filled("zeros", fixed(0, dtype, at), shape, at); }
+Tensor ones(const Shape& shape, DType dtype, Location at) { return filled("ones", fixed(1, dtype, at), shape, at); }
 
 Tensor full(const Shape& shape, Arg value, DType dtype) {
-  Tensor scalar = value.is_tensor() ? cast(value, dtype) : tensor_of(value, dtype);
-  return composed("full", [&] { return filled(scalar, shape, value.where); });
+  Tensor scalar = composed("full", [&] { return value.is_tensor() ? cast(value, dtype) : tensor_of(value, dtype); });
+  if (scalar.rank() > 0) return composed("full", [&] { return broadcast_tensor(scalar, shape, value.where); });
+  return filled("full", scalar, shape, value.where);
 }
 
 Tensor full(const Shape& shape, Arg value) {
@@ -43,13 +42,15 @@ Tensor full_like(Arg x, Arg value) {
   return full(shape_of(t), value, t.dtype());
 }
 
-Tensor arange(Dim stop, Location at) { return arange(0, stop, 1, at); }
+/// Without the `max` of the other form: the extent of a shape stays equal to that of the tensor it came from.
+Tensor arange(Dim stop, Location at) {
+  return ramp("arange", {stop.is_constant() ? max(stop, 0) : stop}, 0, DType::i64, at);
+}
 
 Tensor arange(Dim start, Dim stop, i64 step, Location at) {
   if (!step) fail("arange", "expected a step that is not 0, got 0", at);
-  Dim n = step > 0 ? ceildiv(stop - start, step) : ceildiv(start - stop, -step);
-  if (n.is_constant() && n.value() < 0) n = 0;
-  Tensor x = ramp({n}, 0, DType::i64, at);
+  Dim n = max(step > 0 ? ceildiv(stop - start, step) : ceildiv(start - stop, -step), 0);
+  Tensor x = ramp("arange", {n}, 0, DType::i64, at);
   if (step != 1) x = binary(the<"mul">(), x, fixed(static_cast<double>(step), DType::i64, at), at);
   if (start == Dim(0)) return x;
   return binary(the<"add">(), x, extent(start, DType::i64, at), at);
@@ -69,7 +70,8 @@ Tensor linspace(double start, double stop, i64 count, DType dtype, Location at) 
 
 Tensor eye(i64 n, DType dtype, Location at) {
   Shape square{Dim(n), Dim(n)};
-  Tensor diagonal = binary(the<"equal">(), ramp(square, 0, DType::i64, at), ramp(square, 1, DType::i64, at), at);
+  Tensor diagonal =
+      binary(the<"equal">(), ramp("eye", square, 0, DType::i64, at), ramp("eye", square, 1, DType::i64, at), at);
   return cast(Arg(diagonal, at), dtype);
 }
 
@@ -80,7 +82,7 @@ static Tensor triangle(const Arg& x, i64 diagonal, bool lower, std::string_view 
   if (type.rank() < 2) fail(op, "expected a matrix or a stack of them, got " + to_string(type), x.where);
   Shape plane{type.dim(-2), type.dim(-1)};
   Tensor shift =
-      binary(the<"sub">(), ramp(plane, 1, DType::i64, x.where), ramp(plane, 0, DType::i64, x.where), x.where);
+      binary(the<"sub">(), ramp(op, plane, 1, DType::i64, x.where), ramp(op, plane, 0, DType::i64, x.where), x.where);
   const OpDef& compare = lower ? the<"less_equal">() : the<"greater_equal">();
   Tensor inside = binary(compare, shift, fixed(static_cast<double>(diagonal), DType::i64, x.where), x.where);
   return where(Arg(inside, x.where), Arg(t, x.where), Arg(fixed(0, type.dtype(), x.where), x.where));

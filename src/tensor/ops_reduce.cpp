@@ -30,6 +30,14 @@ Tensor count_of(Type type, const std::vector<i64>& axes, const Location& where) 
   return extent(n, type.dtype(), where);
 }
 
+/// f(x in f32 where it is a float of 16 bits), rounded once at the end: counts and sums do not fit those.
+template <class F>
+Tensor widened(const Tensor& x, const Location& where, F f) {
+  DType dtype = x.dtype();
+  if (bits(dtype) != 16) return f(x);
+  return cast(Arg(f(cast(Arg(x, where), DType::f32)), where), dtype);
+}
+
 void check_floating(std::string_view op, Type type, const Location& where) {
   if (!is_float(type.dtype())) fail(op, "expected a floating tensor, got " + to_string(type) + "; use cast", where);
 }
@@ -49,8 +57,10 @@ Tensor mean(Arg x, const Reduce& options) {
   Type type = node_of(t, "mean", x.where)->type;
   check_floating("mean", type, x.where);
   std::vector<i64> axes = normal_axes("mean", options.axis, type, x.where);
-  Tensor total = apply1(the<"sum">(), {t}, {{"axes", axes}}, x.where);
-  Tensor result = binary(the<"div">(), total, count_of(type, axes, x.where), x.where);
+  Tensor result = widened(t, x.where, [&](const Tensor& v) {
+    Tensor total = apply1(the<"sum">(), {v}, {{"axes", axes}}, x.where);
+    return binary(the<"div">(), total, count_of(v.type(), axes, x.where), x.where);
+  });
   return keep(result, type, axes, options.keepdims, x.where);
 }
 
@@ -62,24 +72,26 @@ Moments moments(Arg x, const Axes& axis) {
   return {both[0], both[1]};
 }
 
-Tensor var(Arg x, const Variance& options) {
+static Tensor spread(const char* name, const Arg& x, const Variance& options, bool root) {
   Tensor t = tensor_of(x);
-  Type type = node_of(t, "var", x.where)->type;
-  check_floating("var", type, x.where);
-  std::vector<i64> axes = normal_axes("var", options.axis, type, x.where);
-  Tensor result = apply(the<"moments">(), std::span(&t, 1), {{"axes", axes}}, x.where)[1];
-  if (options.correction) {
-    Tensor n = count_of(type, axes, x.where);
-    Tensor less =
-        binary(the<"sub">(), n, fixed(static_cast<double>(options.correction), type.dtype(), x.where), x.where);
-    result = binary(the<"mul">(), result, binary(the<"div">(), n, less, x.where), x.where);
-  }
+  Type type = node_of(t, name, x.where)->type;
+  check_floating(name, type, x.where);
+  std::vector<i64> axes = normal_axes(name, options.axis, type, x.where);
+  Tensor result = widened(t, x.where, [&](const Tensor& v) {
+    Tensor square = apply(the<"moments">(), std::span(&v, 1), {{"axes", axes}}, x.where)[1];
+    if (options.correction) {
+      Tensor n = count_of(v.type(), axes, x.where);
+      Tensor less =
+          binary(the<"sub">(), n, fixed(static_cast<double>(options.correction), v.dtype(), x.where), x.where);
+      square = binary(the<"mul">(), square, binary(the<"div">(), n, less, x.where), x.where);
+    }
+    return root ? unary(the<"sqrt">(), square, x.where) : square;
+  });
   return keep(result, type, axes, options.keepdims, x.where);
 }
 
-Tensor stddev(Arg x, const Variance& options) {
-  return composed("stddev", [&] { return sqrt(Arg(var(x, options), x.where)); });
-}
+Tensor var(Arg x, const Variance& options) { return spread("var", x, options, false); }
+Tensor stddev(Arg x, const Variance& options) { return spread("stddev", x, options, true); }
 
 static Tensor arg_reduce(const OpDef& op, const Arg& x, Tensor t, const ArgReduce& options) {
   Type type = t.node()->type;

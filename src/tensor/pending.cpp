@@ -205,11 +205,15 @@ static Type scalar_type(DType dtype) {
   return types[static_cast<size_t>(dtype)];
 }
 
-Pending* new_literal(const Arg& number, DType dtype) {
+Pending* new_literal(const Arg& number, DType dtype, std::string_view op) {
   bool integral = is_integer(dtype);
+  if (!is_float(dtype) && number.kind() == Arg::Kind::floating)
+    fail(op, "expected an integer for " + std::string(name(dtype)) + ", got " + std::to_string(number.floating()),
+         number.where);
   if (integral && !fits(number.integer(), dtype))
-    fail("tensor",
-         "expected a number that fits " + std::string(name(dtype)) + ", got " + std::to_string(number.integer()),
+    fail(op,
+         "expected a number that fits " + std::string(name(dtype)) + ", got " + std::to_string(number.integer()) +
+             "; use astype for a wider dtype",
          number.where);
   Pending* p = make();
   p->type = scalar_type(dtype);
@@ -248,7 +252,7 @@ Pending* new_operation(const OpDef& op, std::span<Pending* const> operands, Type
     constant &= c->flags;
     no_value |= c->flags & kNoValue;
   }
-  if (depth >= kGreatestDepth && !no_value && !open_level(level)) {
+  if (depth >= kGreatestDepth && !no_value && !keeps_operands(level)) {
     shorten(operands, where);
     depth = 0;
   }
@@ -280,7 +284,7 @@ std::vector<Pending*> new_gets(Pending* node, std::span<const Type> types) {
     p->type = types[k];
     p->where = node->where;
     p->flags = static_cast<u8>(kGet | (node->flags & (kConstant | kNoValue)));
-    p->result = static_cast<u16>(k);
+    p->result = k;
     p->operand_count = 1;
     p->few[0] = node;
     retain(node);
@@ -288,7 +292,7 @@ std::vector<Pending*> new_gets(Pending* node, std::span<const Type> types) {
     p->depth.store(node->depth.load(std::memory_order_relaxed), std::memory_order_relaxed);
     made.push_back(p);
   }
-  node->result = static_cast<u16>(types.size());
+  node->result = static_cast<u32>(types.size());
   node->gets = new Pending*[types.size()];
   std::copy(made.begin(), made.end(), node->gets);
   return made;

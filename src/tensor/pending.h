@@ -16,6 +16,7 @@
 
 #include <atomic>
 #include <string>
+#include <vector>
 
 #include "base/array.h"
 #include "ir/op_def.h"
@@ -40,7 +41,6 @@ struct Pending {
   std::atomic<u32> references{1};
   std::atomic<State> state{State::pending};
   u8 flags = 0;
-  u16 result = 0;  // of a get: which; of a node of several results (type is empty): how many
   const OpDef* op = nullptr;
   Type type;
   Attrs attrs;
@@ -49,7 +49,7 @@ struct Pending {
   std::atomic<u32> depth{0};  // pending operations below, along the longest path
   u64 level = 0;
   u32 mark = 0, id = 0, uses = 0;
-  u32 spare = 0;
+  u32 result = 0;  // of a get: which; of a node of several results (type is empty): how many
   union {
     Pending* few[2];
     Pending** many;
@@ -99,7 +99,7 @@ Pending* new_node(Type type, const Location& where);
 /// A computed value.
 Pending* new_value(Array value, const Location& where);
 /// A literal that any trace may hold, converted to the dtype; Error when an integer dtype cannot hold it.
-Pending* new_literal(const Arg& number, DType dtype);
+Pending* new_literal(const Arg& number, DType dtype, std::string_view op = "tensor");
 /// An operation on operands, whose types were checked; its operands are retained. Chains longer than the greatest depth
 /// are evaluated here.
 Pending* new_operation(const OpDef& op, std::span<Pending* const> operands, Type type, Attrs attrs,
@@ -109,6 +109,13 @@ std::vector<Pending*> new_gets(Pending* node, std::span<const Type> types);
 
 /// Chains of this many operations are evaluated in pieces.
 inline constexpr u32 kGreatestDepth = 1000;
+
+/// The words that say op, result and attributes in a key; `flags` are those that count.
+inline void add_words(std::vector<u64>& key, const Pending* p, u8 flags) {
+  key.push_back(reinterpret_cast<u64>(p->op) ^ static_cast<u64>(p->flags & flags) << 56 ^ u64{p->result != 0} << 55);
+  if (p->result) key.push_back(p->result);
+  key.push_back(reinterpret_cast<u64>(p->attrs.data()));
+}
 
 /// The value when it is there.
 inline Array* stored_value(const Pending* p) {

@@ -1,8 +1,8 @@
-// Printing as NumPy does: aligned columns, nested brackets, long axes cut in the middle, the dtype after what is not
-// the default.
+// Printing as NumPy does: aligned columns, nested brackets, long axes cut in the middle.
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 
 #include "tensor/evaluate.h"
 #include "tensor/helpers.h"
@@ -15,40 +15,32 @@ constexpr i64 kMostElements = 1000, kEdge = 3;
 constexpr int kPrecision = 8;
 constexpr size_t kLineWidth = 75;
 
-/// Shortest text that reads back, at most kPrecision digits after the point.
-std::string fixed_text(double v, DType dtype) {
-  char text[64];
-  bool single = dtype != DType::f64;
-  auto full = single ? std::to_chars(text, text + sizeof text, static_cast<float>(v), std::chars_format::fixed)
-                     : std::to_chars(text, text + sizeof text, v, std::chars_format::fixed);
-  std::string shortest(text, full.ec == std::errc() ? full.ptr : text);
-  size_t point = shortest.find('.');
-  if (full.ec != std::errc() || (point != shortest.npos && shortest.size() - point - 1 > kPrecision)) {
-    auto cut = std::to_chars(text, text + sizeof text, v, std::chars_format::fixed, kPrecision);
-    shortest.assign(text, cut.ptr);
-    shortest.erase(shortest.find_last_not_of('0') + 1);
-    point = shortest.find('.');
+/// Shortest text of the magnitude that reads back in its dtype, with at most `precision` digits after the point.
+std::string shortest(double v, DType dtype, std::chars_format format, int precision) {
+  char text[400];
+  char* end = text;
+  auto at_most = [&](int digits) {
+    end = std::to_chars(text, text + sizeof text, v, format, digits).ptr;
+    return std::string(text, end);
+  };
+  if (bits(dtype) == 16) {  // no to_chars of its own: as many digits as it takes
+    Array back = Array::empty(dtype, {1});
+    for (int digits = 0; digits < precision; ++digits) {
+      std::string s = at_most(digits);
+      back.set(0, std::strtod(s.c_str(), nullptr));
+      if (back.get(0) == v) return s;
+    }
+    return at_most(precision);
   }
-  return point == shortest.npos ? shortest + "." : shortest;
-}
-
-std::string scientific_text(double v, DType dtype) {
-  char text[64];
-  auto end = dtype != DType::f64
-                 ? std::to_chars(text, text + sizeof text, static_cast<float>(v), std::chars_format::scientific)
-                 : std::to_chars(text, text + sizeof text, v, std::chars_format::scientific);
-  std::string s(text, end.ptr);
-  size_t e = s.find('e');
-  std::string mantissa = s.substr(0, e), exponent = s.substr(e);
-  if (mantissa.size() > kPrecision + 3) {
-    end = std::to_chars(text, text + sizeof text, v, std::chars_format::scientific, kPrecision);
-    s.assign(text, end.ptr);
-    e = s.find('e');
-    mantissa = s.substr(0, e), exponent = s.substr(e);
-    mantissa.erase(mantissa.find_last_not_of('0') + 1);
-  }
-  if (mantissa.find('.') == mantissa.npos) mantissa += ".";
-  return mantissa + exponent;
+  end = dtype == DType::f64 ? std::to_chars(text, text + sizeof text, v, format).ptr
+                            : std::to_chars(text, text + sizeof text, static_cast<float>(v), format).ptr;
+  std::string s(text, end);
+  size_t point = s.find('.'), mantissa = std::min(s.find('e'), s.size());
+  if (point == s.npos || mantissa - point - 1 <= static_cast<size_t>(precision)) return s;
+  s = at_most(precision);
+  mantissa = std::min(s.find('e'), s.size());
+  size_t last = s.find_last_not_of('0', mantissa - 1) + 1;
+  return s.erase(last, mantissa - last);
 }
 
 /// The elements that are shown, as texts of one width.
@@ -63,7 +55,8 @@ class Printer {
   }
   std::string text() {
     std::string out;
-    if (a_.shape.empty()) return texts_[0].substr(texts_[0].find_first_not_of(' '));
+    if (a_.shape.empty()) return texts_[0];
+    if (a_.size() == 0) return "[]";
     print(0, 1, out);
     return out;
   }
@@ -92,34 +85,49 @@ class Printer {
         least = std::min(least, v);
         greatest = std::max(greatest, v);
       }
-    bool scientific = greatest >= 1e8 || (greatest > 0 && (least < 1e-4 || greatest / least > 1000 * 1e5));
-    if (a_.shape.empty() && greatest >= 1e-4 && greatest < 1e16) scientific = false;
+    if (a_.shape.empty()) return format_number(a_.get(0), least);
+    bool scientific = greatest >= 1e8 || (greatest > 0 && (least < 1e-4 || greatest / least > 1000));
+    auto format = scientific ? std::chars_format::scientific : std::chars_format::fixed;
     for (i64 i : places_) {
       double v = a_.get(i);
-      if (std::isnan(v))
-        texts_.push_back("nan");
-      else if (std::isinf(v))
-        texts_.push_back(v < 0 ? "-inf" : "inf");
-      else
-        texts_.push_back(scientific ? scientific_text(v, a_.dtype) : fixed_text(v, a_.dtype));
+      std::string s = std::isfinite(v) ? shortest(v, a_.dtype, format, kPrecision) : special(v);
+      if (std::isfinite(v) && s.find('.') == s.npos) s.insert(std::min(s.find('e'), s.size()), ".");
+      texts_.push_back(std::move(s));
     }
-    if (a_.shape.empty()) {
-      if (texts_[0].back() == '.') texts_[0] += "0";
-      return;
-    }
-    pad_fraction();
+    pad_fraction(scientific);
     align();
   }
-  /// Points stand under points.
-  void pad_fraction() {
+  static std::string special(double v) { return std::isnan(v) ? "nan" : v < 0 ? "-inf" : "inf"; }
+  /// A lone number has all its digits.
+  void format_number(double v, double magnitude) {
+    constexpr int kAll = 20;
+    bool scientific = magnitude < 1e-4 || (magnitude >= 1e16 && std::isfinite(magnitude));
+    auto format = scientific ? std::chars_format::scientific : std::chars_format::fixed;
+    texts_.push_back(std::isfinite(v) ? shortest(v, a_.dtype, format, kAll) : special(v));
+    if (std::isfinite(v) && !scientific && texts_[0].find('.') == std::string::npos) texts_[0] += ".0";
+  }
+  /// Points stand under points; scientific numbers all have the digits of the longest.
+  void pad_fraction(bool scientific) {
     size_t most = 0;
     auto fraction = [](const std::string& s) {
       size_t end = std::min(s.find('e'), s.size()), point = s.find('.');
       return point == s.npos ? 0 : end - point;
     };
     for (const auto& s : texts_) most = std::max(most, fraction(s));
-    for (auto& s : texts_)
-      if (size_t have = fraction(s); have && s.find('e') == s.npos) s += std::string(most - have, ' ');
+    for (size_t i = 0; i < texts_.size(); ++i) {
+      std::string& s = texts_[i];
+      size_t have = fraction(s);
+      if (have == 0 || have == most) continue;
+      if (!scientific) {
+        s.append(most - have, ' ');
+        continue;
+      }
+      char text[400];
+      char* end = std::to_chars(text, text + sizeof text, a_.get(places_[i]), std::chars_format::scientific,
+                                static_cast<int>(most) - 1)
+                      .ptr;
+      s.assign(text, end);
+    }
   }
   void align() {
     size_t width = 0;
@@ -139,7 +147,7 @@ class Printer {
       if (last) {
         const std::string& word = texts_[next_++];
         size_t column = out.size() - (out.rfind('\n') == out.npos ? 0 : out.rfind('\n') + 1);
-        if (i && column + word.size() + 1 > kLineWidth)
+        if (i && column + word.size() + axis + 2 > kLineWidth)  // room for the brackets that close
           out += "\n" + std::string(indent, ' ');
         else if (i)
           out += " ";

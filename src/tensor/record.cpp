@@ -121,7 +121,7 @@ void unify(const OpDef& op, std::span<const Arg* const> operands, std::span<Tens
       made[i] = common ? cast_to(x.tensor(), dtype, x.where) : x.tensor();
     } else {
       located(where, [&] { check_number(op, x, dtype); });
-      made[i] = handle(new_literal(x, dtype));
+      made[i] = handle(new_literal(x, dtype, op.name));
     }
   }
 }
@@ -184,7 +184,7 @@ Tensor elementwise(const OpDef& op, std::initializer_list<const Arg*> operands) 
     if (nodes[t] && !number.is_tensor()) {
       DType dtype = nodes[t]->type.dtype();
       if (!takes(dtype, number.kind())) located(where, [&] { check_number(op, number, dtype); });
-      made[1 - t] = handle(new_literal(number, dtype));
+      made[1 - t] = handle(new_literal(number, dtype, op.name));
       take(1 - t, made[1 - t].node());
       ready = true;
     }

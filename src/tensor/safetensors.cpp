@@ -118,7 +118,9 @@ Place place_of(const std::string& name, const Json& entry, u64 available, const 
 }
 
 void check_places(std::vector<Place> places, const std::string& path) {
-  std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) { return a.begin < b.begin; });
+  // An empty tensor begins where the next one does.
+  std::sort(places.begin(), places.end(),
+            [](const Place& a, const Place& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
   for (size_t k = 1; k < places.size(); ++k)
     if (places[k].begin < places[k - 1].end)
       bad(path, "places '" + places[k].name + "' over '" + places[k - 1].name + "'");
@@ -174,6 +176,7 @@ void save_safetensors(const std::string& path, const NamedTensors& tensors,
   std::vector<const Array*> arrays;
   u64 at = 0;
   for (const auto& [name, x] : tensors) {
+    if (name == "__metadata__") bad(path, "cannot hold a tensor named '__metadata__', which is the format's own");
     if (table.contains(name)) bad(path, "cannot hold '" + name + "' twice");
     const Array& a = value_of(node_of(x, "safetensors", Location()), Location());
     std::string_view dtype;

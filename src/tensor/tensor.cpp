@@ -24,21 +24,21 @@ Tensor::Tensor(Arg value, DType dtype) {
   if (!inside_trace()) node_->flags = kLiteral;  // made outside: a trace must be given it
 }
 
-Type Tensor::type() const { return node_of(*this, "type", Location())->type; }
+Type Tensor::type(Location at) const { return node_of(*this, "type", at)->type; }
 
-i64 Tensor::size(int axis) const {
-  Type t = type();
+i64 Tensor::size(int axis, Location at) const {
+  Type t = type(at);
   if (axis < -t.rank() || axis >= t.rank())
-    fail("size", "expected an axis of " + to_string(t) + ", got " + std::to_string(axis));
+    fail("size", "expected an axis of " + to_string(t) + ", got " + std::to_string(axis), at);
   Dim d = t.dim(axis);
   if (!d.is_constant())
-    fail("size", "expected a known extent, got " + to_string(d) + " of " + to_string(t) + "; use shape()");
+    fail("size", "expected a known extent, got " + to_string(d) + " of " + to_string(t) + "; use shape()", at);
   return d.value();
 }
 
-i64 Tensor::size() const {
-  Dim n = type().size();
-  if (!n.is_constant()) fail("size", "expected a known size, got " + to_string(n) + "; use type().size()");
+i64 Tensor::size(Location at) const {
+  Dim n = type(at).size();
+  if (!n.is_constant()) fail("size", "expected a known size, got " + to_string(n) + "; use type().size()", at);
   return n.value();
 }
 
@@ -120,42 +120,47 @@ Tensor wrap_data(void* data, const Shape& shape, DType dtype, std::shared_ptr<vo
   return handle(new_value(std::move(a), at));
 }
 
-Literal::Literal(std::initializer_list<Literal> rows) : kind(Arg::Kind::boolean) {
+Literal::Literal(std::initializer_list<Literal> rows, Location at) : kind(Arg::Kind::boolean) {
   shape.push_back(static_cast<i64>(rows.size()));
   for (const Literal& row : rows) {
     if (&row == rows.begin()) {
       kind = row.kind;
       shape.insert(shape.end(), row.shape.begin(), row.shape.end());
     } else if (!std::equal(shape.begin() + 1, shape.end(), row.shape.begin(), row.shape.end())) {
-      fail("tensor",
-           "expected rows of equal shape, got ones that differ at row " + std::to_string(&row - rows.begin()));
+      fail("tensor", "expected rows of equal shape, got ones that differ at row " + std::to_string(&row - rows.begin()),
+           at);
     }
     if (kind != row.kind)
       kind = kind == Arg::Kind::floating || row.kind == Arg::Kind::floating ? Arg::Kind::floating : Arg::Kind::integer;
-    values.insert(values.end(), row.values.begin(), row.values.end());
+    numbers.insert(numbers.end(), row.numbers.begin(), row.numbers.end());
   }
   if (rows.size() == 0) kind = Arg::Kind::floating;
 }
 
+/// Exact where the dtype is an integer's.
+static void set_number(Array& a, i64 i, const Arg& x, const Location& at) {
+  double v = x.floating();
+  if (a.dtype == DType::boolean) return a.set_int(i, v != 0);
+  if (!is_integer(a.dtype)) return a.set(i, v);
+  std::string dtype(name(a.dtype));
+  constexpr double kBound = 9223372036854775808.0;  // 2^63
+  bool floating = x.kind() == Arg::Kind::floating;
+  if (floating && !(v >= -kBound && v < kBound && v == static_cast<double>(static_cast<i64>(v))))
+    fail("tensor", "expected integers for " + dtype + ", got " + to_string(Tensor(v, DType::f64)), at);
+  i64 n = floating ? static_cast<i64>(v) : x.integer();
+  a.set_int(i, n);
+  if (a.get_int(i) != n) fail("tensor", "expected numbers that fit " + dtype + ", got " + std::to_string(n), at);
+}
+
 Tensor tensor(std::initializer_list<Literal> rows, DType dtype, Location at) {
-  Literal all_rows(rows);
+  Literal all_rows(rows, at);
   Array a = Array::empty(dtype, all_rows.shape);
-  for (size_t i = 0; i < all_rows.values.size(); ++i) {
-    double v = all_rows.values[i];
-    bool integral = is_integer(dtype);
-    if (integral && v != static_cast<double>(static_cast<i64>(v)))
-      fail("tensor", "expected integers for " + std::string(name(dtype)) + ", got " + std::to_string(v), at);
-    a.set(static_cast<i64>(i), v);
-    if (integral && a.get(static_cast<i64>(i)) != v)
-      fail("tensor",
-           "expected numbers that fit " + std::string(name(dtype)) + ", got " + std::to_string(static_cast<i64>(v)),
-           at);
-  }
+  for (i64 i = 0; const Arg& x : all_rows.numbers) set_number(a, i++, x, at);
   return handle(new_value(std::move(a), at));
 }
 
 Tensor tensor(std::initializer_list<Literal> rows, Location at) {
-  return tensor(rows, default_dtype(Literal(rows).kind), at);
+  return tensor(rows, default_dtype(Literal(rows, at).kind), at);
 }
 
 Tensor constant(const Tensor& x, Location at) {

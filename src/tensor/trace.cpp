@@ -29,6 +29,14 @@ OpenTraces& open_traces() {
   return *t;
 }
 
+/// The newest open trace that nodes of a level may depend on, or null; under the list's lock.
+TraceState* newest_open(const OpenTraces& t, u64 level) {
+  TraceState* found = nullptr;
+  for (TraceState* s : t.list)
+    if (s->level <= level && (!found || s->level > found->level)) found = s;
+  return found;
+}
+
 }  // namespace
 
 bool inside_trace() { return innermost; }
@@ -41,12 +49,18 @@ bool open_level(u64 level) {
   return std::any_of(t.list.begin(), t.list.end(), [&](TraceState* s) { return s->level == level; });
 }
 
+bool keeps_operands(u64 level) {
+  if (level <= kBackwardLevel) return level == kBackwardLevel;
+  OpenTraces& t = open_traces();
+  std::lock_guard lock(t.mutex);
+  return newest_open(t, level);
+}
+
 void keep_evaluated(Pending* p) {
   if (p->level <= kBackwardLevel) return;
   OpenTraces& t = open_traces();
   std::lock_guard lock(t.mutex);
-  for (TraceState* s : t.list)
-    if (s->level == p->level) s->evaluated.push_back(shared_handle(p));
+  if (TraceState* s = newest_open(t, p->level)) s->evaluated.push_back(shared_handle(p));
 }
 
 TraceState::State(const char* name_, Rules rules_, Location where_)
@@ -84,17 +98,25 @@ void TraceState::close() {
   if (!open) return;
   open = false;
   leave();
+  OpenTraces& t = open_traces();
   {
-    OpenTraces& t = open_traces();
     std::lock_guard lock(t.mutex);
     std::erase(t.list, this);
-    if (outer && outer->open) {  // an enclosing trace may still differentiate through them
-      for (Tensor& e : evaluated) outer->evaluated.push_back(std::move(e));
-      evaluated.clear();
+  }
+  // Users stand after their operands; what only this list holds goes now, whoever else is open.
+  for (auto e = evaluated.rbegin(); e != evaluated.rend(); ++e)
+    if (e->node()->references.load(std::memory_order_acquire) == 1) *e = Tensor();
+  std::vector<Tensor> last;
+  {
+    std::lock_guard lock(t.mutex);
+    for (Tensor& e : evaluated) {
+      if (!e.defined()) continue;
+      TraceState* s = newest_open(t, e.node()->level);
+      (s ? s->evaluated : last).push_back(std::move(e));
     }
   }
-  settle(evaluated);
   evaluated.clear();
+  settle(last);
 }
 
 Tensor TraceState::leaf(Type type, const Tensor& value) {
@@ -276,9 +298,7 @@ std::vector<u64> Cutter::key(std::span<Pending* const> results) const {
   for (const Pending* p : inputs_) words.push_back(reinterpret_cast<u64>(p->type.data()));
   for (const Pending* p : captured_) words.push_back(reinterpret_cast<u64>(p->type.data()));
   for (const Pending* p : order_) {
-    words.push_back(reinterpret_cast<u64>(p->op) ^ static_cast<u64>(p->flags & (kGet | kLeaf | kLiteral)) << 56 ^
-                    u64{p->result} << 48);
-    words.push_back(reinterpret_cast<u64>(p->attrs.data()));
+    add_words(words, p, kGet | kLeaf | kLiteral);
     if (is_inline(p)) {
       words.push_back(static_cast<u64>(p->integer));
       words.push_back(reinterpret_cast<u64>(p->type.data()));

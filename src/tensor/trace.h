@@ -44,7 +44,7 @@ struct detail::Trace::State {
   std::vector<size_t> rebound() const;
   /// New operations belong to the trace around it.
   void leave();
-  /// Leaves, and lets go of what was evaluated inside.
+  /// Leaves, and hands what was evaluated inside to a trace that may still differentiate through it, or lets go of it.
   void close();
   /// Leaves, closes, and turns the slice from the inputs to `results` into a graph.
   Cut cut(std::span<const Tensor> results);
@@ -55,9 +55,12 @@ using TraceState = detail::Trace::State;
 bool inside_trace();
 /// The innermost trace of this thread, or null.
 TraceState* current_trace();
-/// Whether nodes of that level keep their operands: the trace is open, or it is backward's.
+/// Whether the trace of that level is open, or it is backward's.
 bool open_level(u64 level);
-/// Keeps an evaluated node with its open trace.
+/// Whether nodes of that level keep their operands when they are evaluated. A value that escaped from a closed trace
+/// may depend on any open one that is older, and be differentiated there.
+bool keeps_operands(u64 level);
+/// Keeps an evaluated node with the newest open trace it may depend on.
 void keep_evaluated(Pending* p);
 
 /// Level of what `backward` sees.

@@ -57,7 +57,8 @@ void assert_done(Builder& known, const Loop& loop, ValueSpan x, const SplitResul
   append(last, s.known);
   for (size_t i = 0; i < last.size(); ++i) last[i] = or_zeros(known, last[i], condition->type(static_cast<u32>(i)));
   Value more = inline_graph(known, *condition, last)[0];
-  std::string message = "[while] expected at most " + std::to_string(bound) + " steps, got more; raise the bound";
+  std::string message = "[while] expected at most " + std::to_string(bound) +
+                        " steps (the bound), got a condition that is still true after them; raise the bound";
   known.emit(op("assert"), std::vector{logical_not(more)}, {{"message", message}});
 }
 

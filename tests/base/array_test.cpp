@@ -78,6 +78,20 @@ TEST(Storage, AlignedCountedAndRecycled) {
   EXPECT_EQ(pooled_block_bytes(), 0u);
 }
 
+/// What is rounded to a mapped block's size is mapped too, for it is given back as one.
+TEST(Storage, TheLargestSmallBlocks) {
+  constexpr size_t kMapped = size_t{1} << 20;
+  for (size_t bytes :
+       {kMapped - kAlignment - 1, kMapped - kAlignment, kMapped - kAlignment + 1, kMapped - 1, kMapped}) {
+    trim_block_pool();
+    Block b = take_block(bytes);
+    bool mapped = bytes > kMapped - kAlignment;
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(b.data) % 4096 == 0, mapped) << bytes;
+    give_block(b);
+    EXPECT_EQ(pooled_block_bytes(), mapped ? kMapped : 0) << bytes;
+  }
+}
+
 TEST(Storage, FreedByAnotherThread) {
   size_t before = Storage::live_bytes();
   auto s = Storage::allocate(100), t = Storage::allocate(size_t{2} << 20);

@@ -1,10 +1,12 @@
 #include "base/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <fstream>
 #include <stdexcept>
 #include <thread>
 #include <vector>
@@ -91,6 +93,31 @@ TEST(ThreadPool, SurvivesFork) {
   int status = 0;
   waitpid(child, &status, 0);
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/// Address space for a few threads' stacks is all there is: the pool has the threads that started.
+TEST(ThreadPool, ASystemWithoutThreads) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers need address space themselves";
+#endif
+  pid_t child = fork();
+  if (child == 0) {
+    long pages = 0;
+    if (!(std::ifstream("/proc/self/statm") >> pages)) _exit(2);
+    rlim_t bytes = static_cast<rlim_t>(pages) * 4096 + (rlim_t{24} << 20);
+    rlimit limit{bytes, bytes};
+    setrlimit(RLIMIT_AS, &limit);
+    ThreadPool pool(1000);
+    std::atomic<int> count = 0;
+    pool.run(100, 1, [&](i64, i64, int worker) { count += worker < pool.threads(); });
+    pool.set_threads(1);
+    pool.set_threads(1000);
+    pool.run(100, 1, [&](i64, i64, int worker) { count += worker < pool.threads(); });
+    _exit(count == 200 && pool.threads() < 1000 ? 0 : 1);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 }  // namespace

@@ -133,6 +133,19 @@ TEST(Phases, BiasGradientAndItsUpdate) {
   EXPECT_EQ(phases_of(graph), 2u) << labels(graph);
 }
 
+/// A moment decays beside the sum of its gradients: of the columns' shape, though no sum is in it.
+TEST(Phases, BiasGradientAndItsDecayingMoment) {
+  for (i64 width : {10, 64, 70, 200})
+    for (bool softmax : {false, true}) {
+      Builder b;
+      Value x = input(b, {64, width}), moment = input(b, {width}), bias = input(b, {width});
+      Value g = softmax ? call("softmax", {x}, {{"axis", i64{1}}}) : mul(x, exp(x));
+      Value decayed = mul(moment, 0.9), next = add(decayed, mul(sum(g, {0}), 0.1));
+      phases_of(
+          b.build(std::vector{g, decayed, next, sub(bias, next), tanh(moment), broadcast(decayed, {3, width}, {1})}));
+    }
+}
+
 /// Deviations from the columns' means are there only when the means are: a kernel of their own, and one for the rest.
 TEST(Phases, VarianceOfColumnsBesideAMap) {
   Builder b;
@@ -191,6 +204,18 @@ TEST(Phases, BatchNormInTraining) {
 TEST(Phases, PooledBatchNormInTraining) {
   GraphPtr g = batch_norm(true);
   EXPECT_LE(phases_of(g), 2u) << labels(g);
+}
+
+/// In a sum over everything the tail of the one row meets coordinates that a whole block has too.
+TEST(Tails, AreNoWholeBlocks) {
+  for (i64 width : {2, 4, 8, 70})
+    for (i64 height : {9, 70, 131}) {
+      Builder b;
+      Value x = input(b, {height, width}), y = input(b, {width});
+      Value v = mul(x, broadcast(y, shape_of(x), {1}));
+      phases_of(b.build(std::vector{v, sum(v, {0, 1}), reshape(v, {height * width}), exp(v)}));
+      phases_of(b.build(std::vector{sum(v, {1}), v, max(v, {0, 1})}));
+    }
 }
 
 // ---------------------------------------------------------------- what has to lie in memory

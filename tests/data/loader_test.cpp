@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/memory.h"
 #include "files.h"
 
 namespace tn::data {
@@ -97,6 +98,17 @@ TEST(Loader, MayBeLeftAtAnyMoment) {
     take(loader, taken);
     if (taken == 5) loader = Loader({rows(10)}, random::key(1), {.batch = 2});
   }
+}
+
+TEST(Loader, SeekForgetsAFailure) {
+  Loader loader({rows(100000)}, random::key(1), {.batch = 50000});
+  loader.next();
+  set_block_limit(1);
+  loader.seek(1);
+  expect_error([&] { loader.next(); }, "the limit is 1 bytes");
+  set_block_limit(0);
+  loader.seek(0);
+  for (int i = 0; i < 6; ++i) EXPECT_EQ(loader.next()[0].size(), 50000);
 }
 
 TEST(Loader, Refuses) {

@@ -70,6 +70,24 @@ TEST(Context, MemoryMayLieAnywhere) {
   }
 }
 
+/// An empty vector's data() is null.
+TEST(Context, MemoryOfSizeZeroMayBeNull) {
+  Context context(build(small_network()));
+  i64 shape[] = {0, 1, 6, 6};
+  context.bind_input("image", nullptr, shape);
+  expect_error([&] { context.run(); }, "expected 0 bytes for output 'scores', got 0; call bind_output");
+  context.bind_output("scores", nullptr, 0);
+  context.run();
+  EXPECT_EQ(context.output_shape("scores"), (std::vector<i64>{0, 5}));
+  shape[0] = 1;
+  context.bind_input("image", nullptr, shape);
+  expect_error([&] { context.run(); }, "expected memory for input 'image', got none");
+  std::vector<float> in(36);
+  context.bind_input("image", in.data(), shape);
+  context.bind_output("scores", nullptr, 20);
+  expect_error([&] { context.run(); }, "expected 20 bytes for output 'scores'");
+}
+
 TEST(Context, AFewShapesAreBoundOnce) {
   Plan plan = build(small_network());
   Context context(plan);

@@ -186,6 +186,49 @@ static const tenon_field kFields[] = {{"lift", TENON_FIELD_INTEGER, 1, 0, 0, 0},
   expect_error([] { parse_graph("graph(%0: f32[n]) { %1: f32[n] = fielded(%0) {lift=0.5} return %1 }"); }, "lift");
 }
 
+/// Only a floating result has a cotangent; the gradient is given zeros for the others.
+TEST(Plugin, TrainsBesideAnIntegerResult) {
+  Workshop workshop;
+  load_plugin(workshop.built("counted", plugin(R"(
+static int infer(const tenon_host* host, tenon_call* call) {
+  tenon_dim shape[1];
+  shape[0] = host->operand_dim(call, 0, 0);
+  host->set_result(call, 0, TENON_I64, 1, shape);
+  host->set_result(call, 1, TENON_F32, 1, shape);
+  return 0;
+}
+static int run(const tenon_host* host, tenon_call* call, const tenon_tensor* in, const tenon_tensor* out) {
+  const float* x = in[0].data; int64_t* places = out[0].data; float* y = out[1].data; int64_t i;
+  (void)host; (void)call;
+  for (i = 0; i < in[0].shape[0]; ++i) { places[i] = i; y[i] = x[i] * x[i]; }
+  return 0;
+}
+static int infer_gradient(const tenon_host* host, tenon_call* call) {
+  tenon_dim shape[1];
+  shape[0] = host->operand_dim(call, 0, 0);
+  host->set_result(call, 0, TENON_F32, 1, shape);
+  return 0;
+}
+static int gradient(const tenon_host* host, tenon_call* call, const tenon_tensor* in, const tenon_tensor* out) {
+  const float *x = in[0].data, *cotangent = in[4].data; const int64_t *places = in[1].data, *none = in[3].data;
+  float* y = out[0].data; int64_t i;
+  (void)host; (void)call;
+  for (i = 0; i < in[0].shape[0]; ++i) y[i] = 2 * x[i] * cotangent[i] + (float)(100 * none[i] + places[i] - i);
+  return 0;
+}
+)",
+                                               "{\"counted\", \"a test\", 1, 2, TENON_ACCEPTS(TENON_F32), 0, 0, infer, "
+                                               "run, \"counted_gradient\"},"
+                                               "{\"counted_gradient\", \"a test\", 5, 1, TENON_ACCEPTS(TENON_F32) | "
+                                               "TENON_ACCEPTS(TENON_I64), 0, 0, infer_gradient, gradient, 0},")));
+  Network net(std::make_shared<NamedGraph>(NamedGraph{
+      parse_graph("graph(%0: f32[n]) { %1: i64[n], %2: f32[n] = counted(%0) return %1, %2 }"), {"x"}, {"i", "y"}, {}}));
+  Tensor x = tensor(std::vector<float>{1, 2, 3});
+  EXPECT_EQ(net(std::vector{x})[0].to_vector(), (std::vector<double>{0, 1, 2}));
+  Tensor g = grad([&](const Tensor& v) { return sum(net(std::vector{v})[1] * x); })(x);
+  EXPECT_EQ(g.to_vector(), (std::vector<double>{2, 8, 18}));
+}
+
 TEST(Plugin, FailingCallsAreErrors) {
   Workshop workshop;
   load_plugin(workshop.built("failing", plugin(std::string(kCopy) + R"(
@@ -240,6 +283,9 @@ TEST(Plugin, BadLibrariesAreRefused) {
   refused("taken", plugin(kCopy, op_entry("relu", "copy")), "expected a name that is free");
   refused("named", plugin(kCopy, op_entry("a-b", "copy")), "expected a name of letters, digits and _");
   refused("double", plugin(kCopy, one + one), "expected each op once, got 'one' twice");
+  std::string kernel = op_entry("one_kernel", "copy");
+  refused("kernel_last", plugin(kCopy, one + kernel), "expected another name than 'one_kernel', which is that of the");
+  refused("kernel_first", plugin(kCopy, kernel + one), "which is that of the kernel of 'one'");
   refused("no_run", plugin("", op_entry("none", "0")), "expected a run function and a doc line");
   refused("many", plugin(kCopy, "{\"many\", \"a test\", 17, 1, 1u, 0, 0, 0, copy, 0}"), "expected 1 to 16 operands");
   refused("no_dtype", plugin(kCopy, "{\"untyped\", \"a test\", 1, 1, 0, 0, 0, 0, copy, 0}"),

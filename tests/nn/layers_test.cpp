@@ -54,6 +54,15 @@ TEST(Layers, KeysArePyTorchs) {
                                              "extra.scale"}));
 }
 
+TEST(Layers, BatchNormOfSixteenBitsCountsLargeBatches) {
+  nn::BatchNorm2d bn = nn::batch_norm2d(2);
+  for (Tensor* t : {&bn.weight, &bn.bias, &bn.running_mean.tensor, &bn.running_var.tensor}) *t = cast(*t, DType::f16);
+  Tensor x = cast(random::normal(random::key(1), {2, 2, 200, 200}), DType::f16) * 2.0;
+  bn(x, true);
+  EXPECT_EQ(bn.running_var.tensor.dtype(), DType::f16);
+  for (double v : bn.running_var.tensor.to_vector()) EXPECT_NEAR(v, 0.9 + 0.1 * 4, 0.02);
+}
+
 TEST(Layers, DropoutKeepsTheMean) {
   Tensor x = ones({100, 1000});
   Tensor y = nn::Dropout{.p = 0.3}(x, random::key(1));
@@ -67,7 +76,8 @@ TEST(Layers, DropoutKeepsTheMean) {
   EXPECT_EQ(nn::Dropout{.p = 0.3}(x, random::key(1)).to_vector<float>(), v);
   EXPECT_NE(nn::Dropout{.p = 0.3}(x, random::key(2)).to_vector<float>(), v);
   EXPECT_EQ(nn::Dropout{.p = 0}(x, random::key(1)).to_vector<float>(), x.to_vector<float>());
-  expect_error([&] { nn::Dropout{.p = 1}(x, random::key(1)); }, "a probability in [0, 1)");
+  EXPECT_EQ(sum(nn::Dropout{.p = 1}(x, random::key(1))).item(), 0);
+  expect_error([&] { nn::Dropout{.p = 1.5}(x, random::key(1)); }, "a probability in [0, 1]");
 }
 
 TEST(Layers, AnEncoderDropsOnlyWithAKey) {

@@ -126,10 +126,10 @@ TEST(InPlace, OnlyWhatIsMadeOnce) {
         "  }\n}\n");
   };
   int in[] = {0};
-  EXPECT_TRUE(in_place(kernel("1"), in, 1));
-  EXPECT_TRUE(in_place(kernel("((n + 63)//(64)) - ((n)//(64))"), in, 1));
-  EXPECT_FALSE(in_place(kernel("2"), in, 1));
-  EXPECT_FALSE(in_place(kernel("n"), in, 1));
+  EXPECT_TRUE(InPlace(kernel("1"))(in, 1));
+  EXPECT_TRUE(InPlace(kernel("((n + 63)//(64)) - ((n)//(64))"))(in, 1));
+  EXPECT_FALSE(InPlace(kernel("2"))(in, 1));
+  EXPECT_FALSE(InPlace(kernel("n"))(in, 1));
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiers, Donation, testing::Values(Tier::interpreted, Tier::compiled));

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <thread>
 
 #include "base/array.h"
@@ -41,6 +42,13 @@ TEST(Limits, ALoopWithoutEndStops) {
   Array x = Array::zeros(DType::f32, {});
   LimitScope scope(RunLimits::of(0, 0.05));
   EXPECT_TRUE(contains(error_of([&] { execute(endless(), std::span(&x, 1)); }), "within the time given"));
+}
+
+TEST(Limits, TimesBeyondTheClockAreNoLimit) {
+  for (double seconds : {0.0, -1.0, 1e10, 1e300, HUGE_VAL, std::nan("")})
+    EXPECT_EQ(RunLimits::of(0, seconds).deadline, RunLimits::Clock::time_point::max()) << seconds;
+  auto now = RunLimits::Clock::now();
+  EXPECT_GT(RunLimits::of(0, 9e8).deadline, now + std::chrono::hours(24 * 365 * 20));
 }
 
 TEST(Limits, AnotherThreadCancels) {

@@ -3,6 +3,8 @@
 #include <array>
 
 #include "expect.h"
+#include "tenon/nn.h"
+#include "tenon/optim.h"
 
 namespace tn {
 namespace {
@@ -23,6 +25,7 @@ Wrong wrong(Tensor (*call)(const Operands&), std::vector<std::string> parts, Loc
 
 Tensor v(std::vector<double> values) { return cast(tensor(values), DType::f32); }
 Tensor i(std::vector<i64> values) { return tensor(values); }
+nn::Keys keys(0);
 
 const Wrong kElementwise[] = {
     wrong([](const Operands& o) { return o.x + v({1, 2}); },
@@ -73,6 +76,46 @@ const Wrong kElementwise[] = {
     wrong([](const Operands& o) { return gelu(o.n); }, {"[gelu]", "i64"}),
     wrong([](const Operands& o) { return silu(o.n); }, {"[silu]", "i64"}),
     wrong([](const Operands&) { return Tensor() + 1.0; }, {"[add]", "one without a value"}),
+    wrong([](const Operands& o) { return o.n.astype(DType::i8) * 1000; }, {"[mul]", "i8", "1000", "astype"}),
+    wrong([](const Operands& o) { return o.n.astype(DType::u8) < 256; }, {"[less]", "u8", "256"}),
+    wrong([](const Operands&) { return zeros({Tensor().size()}); }, {"one without a value"}),
+    wrong([](const Operands& o) { return zeros({o.x.size(2)}); }, {"[size]", "f32[2, 3]", "2"}),
+};
+
+const Wrong kMaking[] = {
+    wrong([](const Operands&) { return tensor({{1, 2}, {3}}); }, {"[tensor]", "row 1"}),
+    wrong([](const Operands&) { return tensor({1e30}, DType::i64); }, {"[tensor]", "i64", "1e+30"}),
+    wrong([](const Operands&) { return Tensor(Arg(~u64{0}), DType::f32); }, {"[tensor]", "18446744073709551615"}),
+    wrong([](const Operands&) { return full({2}, 1.5, DType::i32); }, {"[full]", "i32", "1.5"}),
+    wrong([](const Operands&) { return full({2, 3}, tensor({1, 2})); }, {"[full]", "i64[2]", "[2, 3]"}),
+    wrong([](const Operands&) { return eye(-1); }, {"[eye]", "-1"}),
+    wrong([](const Operands&) { return zeros({i64{1} << 40, i64{1} << 40}); }, {"[zeros]", "63 bits", "1099511627776"}),
+    wrong([](const Operands&) { return broadcast_to(ones({1}), {i64{1} << 40, i64{1} << 40}); },
+          {"[broadcast_to]", "63 bits"}),
+    wrong([](const Operands&) { return softmax(Tensor(1.0)); }, {"[softmax]", "f32[]", "one axis"}),
+    wrong([](const Operands& o) { return set_at(o.x, {5}, 1.0); }, {"[set_at]", "f32[2, 3]", "axis 0", "5"}),
+};
+
+const Wrong kLayers[] = {
+    wrong([](const Operands& o) { return nn::linear(keys, 5, 2)(o.x); }, {"[matmul]", "f32[2, 3]", "5"}),
+    wrong([](const Operands& o) { return nn::sequential(nn::linear(keys, 3, 4), nn::ReLU{}, nn::layer_norm(5))(o.x); },
+          {"[layer_norm]", "f32[2, 4]", "f32[5]"}),
+    wrong([](const Operands& o) { return nn::conv2d(keys, 3, 4, 3)(o.x); }, {"[conv2d]", "f32[2, 3]"}),
+    wrong([](const Operands&) { return nn::conv2d(keys, 3, 4, 3, {.groups = 2}).weight; }, {"[conv2d]", "2 groups"}),
+    wrong([](const Operands& o) { return nn::batch_norm2d(3)(o.x, true); }, {"[batch_norm2d]", "f32[2, 3]"}),
+    wrong([](const Operands& o) { return nn::batch_norm2d(4)(o.x); }, {"[batch_norm]", "f32[2, 3]"}),
+    wrong([](const Operands& o) { return nn::Dropout{1.5}(o.x, random::key(0)); }, {"[dropout]", "1.5"}),
+    wrong([](const Operands& o) { return nn::Dropout{0.5}(o.x, o.n); }, {"key", "i64[2, 3]"}),
+    wrong([](const Operands& o) { return nn::embedding(keys, 5, 2)(o.x); }, {"[gather]", "f32[2, 3]"}),
+    wrong([](const Operands& o) { return nn::multi_head_attention(keys, 6, 2)(o.x); },
+          {"[multi_head_attention]", "f32[2, 3]"}),
+    wrong([](const Operands&) { return nn::multi_head_attention(keys, 6, 4).in_proj_bias; },
+          {"[multi_head_attention]", "6", "4"}),
+    wrong([](const Operands& o) { return nn::transformer_encoder_layer(keys, 6, 2, 8)(o.x); },
+          {"[multi_head_attention]", "f32[2, 3]"}),
+    wrong([](const Operands& o) { return nn::mse_loss(o.x, v({1, 2, 3})); }, {"[mse_loss]", "f32[2, 3] and f32[3]"}),
+    wrong([](const Operands& o) { return nn::l1_loss(o.x, v({1, 2, 3})); }, {"[l1_loss]", "f32[3]"}),
+    wrong([](const Operands& o) { return nn::bce_with_logits_loss(o.x, v({1, 2, 3})); }, {"[bce_with_logits_loss]"}),
 };
 
 const Wrong kReductions[] = {
@@ -290,7 +333,85 @@ TEST_P(Errors, FromInsideTransforms) {
 INSTANTIATE_TEST_SUITE_P(Of, Errors,
                          testing::Values(std::span<const Wrong>(kElementwise), std::span<const Wrong>(kReductions),
                                          std::span<const Wrong>(kShapes), std::span<const Wrong>(kIndexing),
-                                         std::span<const Wrong>(kContractions), std::span<const Wrong>(kOthers)));
+                                         std::span<const Wrong>(kContractions), std::span<const Wrong>(kOthers),
+                                         std::span<const Wrong>(kMaking), std::span<const Wrong>(kLayers)));
+
+/// Optimisers: on a model of one parameter f32[2].
+struct One {
+  Tensor w = v({1, 2});
+};
+Tensor stepped(One model, const One& gradient, Location at = Location::current()) {
+  optim::adam(One()).update(model, gradient, at);
+  return model.w;
+}
+const Wrong kOptimisers[] = {
+    wrong([](const Operands&) { return stepped({}, {Tensor()}); }, {"[adam]", "1 parameters", "0"}),
+    wrong([](const Operands& o) { return stepped({}, {o.x}); }, {"[adam]", "parameter 0", "f32[2]", "f32[2, 3]"}),
+    wrong([](const Operands& o) { return stepped({o.x}, {o.x}); },
+          {"[adam]", "parameter 0", "f32[2]", "f32[2, 3]", "make a new one"}),
+    wrong([](const Operands&) { return optim::adam(One(), {.beta1 = 1.5}).lr; }, {"[adam]", "1.5"}),
+    wrong([](const Operands&) { return optim::sgd(One(), {.lr = -1}).lr; }, {"[sgd]", "-1"}),
+    wrong([](const Operands&) { return optim::sgd(One(), {.nesterov = true}).lr; }, {"[sgd]", "momentum 0"}),
+    wrong([](const Operands&) { return optim::clip_grad_norm({}, 1.0); }, {"[clip_grad_norm]", "none"}),
+    wrong(
+        [](const Operands& o) {
+          Tensor g = o.x;
+          optim::clip_grad_value({&g}, -1.0);
+          return g;
+        },
+        {"[clip_grad_value]", "-1"}),
+};
+INSTANTIATE_TEST_SUITE_P(OfOptimisers, Errors, testing::Values(std::span<const Wrong>(kOptimisers)));
+
+/// The line of an error that shows when the program runs.
+TEST(RunErrors, NameTheirLine) {
+  auto text_of = [](auto f) {
+    try {
+      f();
+      return std::string("no error");
+    } catch (const Error& e) { return std::string(e.what()); }
+  };
+  auto names = [](const std::string& text, int line) {
+    return text.find("errors_test.cpp:" + std::to_string(line)) != text.npos;
+  };
+  int line = 0;
+  auto positive = [&](const Tensor& x) {
+    line = __LINE__ + 1;
+    check(x > 0.0, "expected positive numbers");
+    return x * x;
+  };
+  std::string failed = text_of([&] { grad(positive)(Tensor(-1.0)).eval(); });
+  EXPECT_TRUE(names(failed, line)) << failed;
+  auto jitted = jit([](const Tensor& x) {
+    check(x > 0.0, "in jit");
+    return x;
+  });
+  EXPECT_TRUE(names(text_of([&] { jitted(Tensor(-1.0)).eval(); }), __LINE__ - 3));
+
+  auto powers = [&](const Tensor& x) {
+    line = __LINE__ + 1;
+    return while_loop([](const Tensor& s) { return s < 10.0; }, [&](const Tensor& s) { return s * x; }, x, 3);
+  };
+  for (const std::string& text :
+       {text_of([&] { powers(Tensor(1.5)).eval(); }), text_of([&] { grad(powers)(Tensor(1.5)).eval(); })}) {
+    EXPECT_TRUE(names(text, line)) << text;
+    EXPECT_EQ(text.find("[while] expected at most 3 steps (the bound)"), 0u) << text;
+  }
+
+  line = __LINE__ + 1;
+  auto only_reverse = custom_vjp([](const Tensor& x) { return std::pair(exp(x), exp(x)); },
+                                 [](const Tensor& r, const Tensor& c) { return c * r; });
+  EXPECT_TRUE(names(text_of([&] { jvp(only_reverse)(Tensor(1.0), Tensor(1.0)).second.eval(); }), line));
+}
+
+/// What no machine holds is refused, not promised.
+TEST(RunErrors, MoreMemoryThanTheMachineHas) {
+  Tensor huge = zeros({i64{1} << 22, i64{1} << 22});
+  try {
+    huge.eval();
+    FAIL() << "64 TiB";
+  } catch (const Error& e) { EXPECT_NE(std::string(e.what()).find("the machine has"), std::string::npos) << e.what(); }
+}
 
 }  // namespace
 }  // namespace tn

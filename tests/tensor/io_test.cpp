@@ -166,5 +166,12 @@ TEST_F(Files, SafetensorsThatLie) {
   expect_error([&] { write("[]", 0); }, "no table");
 }
 
+TEST_F(Files, SafetensorsOfManyEmptyTensors) {
+  NamedTensors given{{"first", zeros({0})}};
+  for (int i = 0; i < 40; ++i) given.emplace_back("t" + std::to_string(i), i % 3 ? ones({2}) : zeros({0, 4}));
+  save_safetensors(path("x.safetensors"), given);
+  expect_same(given, load_safetensors(path("x.safetensors")).tensors);
+}
+
 }  // namespace
 }  // namespace tn

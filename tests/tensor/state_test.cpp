@@ -1,5 +1,6 @@
 // State through jit and the other transforms, donation, backward, effects.
 #include "base/array.h"
+#include "base/memory.h"
 #include "expect.h"
 #include "tensor/evaluate.h"
 
@@ -189,6 +190,21 @@ TEST(Tensors, StepsOfEagerTrainingUseBoundedMemory) {
   }
   EXPECT_LT(most, 20000);
   EXPECT_GT(w(0).item(), 0);
+}
+
+TEST(Jit, AStateIsKeptWhenTheCallCannotBegin) {
+  auto step = jit([](Tensor& w, Tensor& n) { w = w * 0.5, n = n + 1.0; });
+  auto begin = [] { return std::pair(f64({1, 2}).eval(), f64(4)); };  // n is a literal: its array is made by the call
+  auto [w, n] = begin();
+  step(w, n);
+  std::tie(w, n) = begin();
+  set_block_limit(1);
+  expect_error([&] { step(w, n); }, "the limit is 1 bytes");
+  set_block_limit(0);
+  ASSERT_TRUE(w.defined() && n.defined());
+  step(w, n);
+  expect_near(w, {0.5, 1});
+  expect_near(n, 5);
 }
 
 }  // namespace

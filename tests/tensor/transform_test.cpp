@@ -1,6 +1,10 @@
 // Every transform and control op over scalar programs: both modes, second order, lanes, jit, checkpoint, against finite
 // differences and loops.
+#include <map>
+#include <thread>
+
 #include "expect.h"
+#include "tensor/pending.h"
 
 namespace tn {
 namespace {
@@ -279,6 +283,63 @@ TEST(Transforms, ValuesThatEscape) {
     return x;
   })(f64({1, 2}));
   expect_error([&] { kept.item(); }, "escaped from vmap");
+}
+
+/// A value that escaped from a closed inner trace and is read inside an open outer one keeps its past for that one.
+TEST(Transforms, EscapedValuesThatAreReadAreDifferentiated) {
+  Tensor kept;
+  auto escape = [&](const Tensor& x) {
+    grad([&](const Tensor& y) {
+      kept = y * y;
+      return kept * 1.0;
+    })(x)
+        .eval();
+  };
+  auto read_after = [&](const Tensor& x) {
+    escape(x);
+    kept.eval();
+    return kept * x;
+  };
+  expect_near(grad(read_after)(f64(3)), 27);
+  expect_near(grad(grad(read_after))(f64(3)), 18);
+  auto read_inside = [&](const Tensor& x) {
+    grad([&](const Tensor& y) {
+      kept = y * y;
+      return kept.eval() * 1.0;
+    })(x)
+        .eval();
+    return kept * x;
+  };
+  expect_near(grad(read_inside)(f64(3)), 27);
+  // Another thread's trace that opens in between and ends first changes nothing.
+  auto beside = [&](const Tensor& x) {
+    escape(x);
+    std::thread([&] {
+      grad([&](const Tensor& y) {
+        escape(x);
+        kept.eval();
+        return y * y;
+      })(f64(1))
+          .eval();
+    }).join();
+    return kept * x;
+  };
+  expect_near(grad(beside)(f64(3)), 27);
+  i64 before = live_nodes();
+  kept = {};
+  for (int i = 0; i < 3; ++i) grad(read_after)(f64(3)).eval(), kept = {};
+  EXPECT_LT(live_nodes(), before);
+}
+
+TEST(Trees, AreMappedTogetherWhenTheyHaveOneStructure) {
+  using Map = std::map<std::string, Tensor>;
+  auto plus = [](const Tensor& a, const Tensor& b) { return a + b; };
+  Map a{{"left", f64(1)}, {"right", f64(2)}}, b{{"left", f64(10)}, {"right", f64(20)}};
+  expect_near(tree_map(plus, a, b)["right"], 22);
+  expect_error([&] { tree_map(plus, a, Map{{"left", f64(1)}, {"up", f64(2)}}); }, "[tree_map] expected trees of one");
+  expect_error([&] { tree_map(plus, a, Map{{"left", f64(1)}}); }, "[tree_map] expected trees of one structure");
+  using Pair = std::pair<std::vector<Tensor>, std::vector<Tensor>>;
+  expect_error([&] { tree_map(plus, Pair{{f64(1)}, {}}, Pair{{}, {f64(1)}}); }, "[tree_map] expected trees");
 }
 
 }  // namespace

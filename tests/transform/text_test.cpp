@@ -107,7 +107,7 @@ constexpr const char* kWhileVjp = R"(graph(%0: f32[], %1: f32[], %2: f32[]) {
   }, carry=1, consts=1, length=<5>, reverse=false}
   %6: bool[] = less(%3, %0)
   %7: bool[] = logical_not(%6)
-  assert(%7) {message="[while] expected at most 5 steps, got more; raise the bound"}
+  assert(%7) {message="[while] expected at most 5 steps (the bound), got a condition that is still true after them; raise the bound"}
   %8: f32[] = constant() {name="", value=array f32[] {0.0}}
   %9: f32[], %10: f32[] = scan(%0, %2, %8, %4, %5) {body=graph(%0: f32[], %1: f32[], %2: f32[], %3: bool[], %4: f32[]) {
     %5: f32[], %6: f32[] = cond(%3, %0, %4, %1) {else=graph(%0: f32[], %1: f32[], %2: f32[]) {

@@ -4,6 +4,7 @@
 #include <new>
 
 #include "backend/interpreter/code.h"
+#include "base/thread_own.h"
 #include "tenon/error.h"
 
 namespace tn::loops {
@@ -107,8 +108,10 @@ struct ThreadFrame {
 /// Most recent programs of the thread, by id; a chain of small kernels alternates between few.
 ThreadFrame& frame_of(u64 id) {
   static constexpr size_t kFrames = 64;
-  thread_local ThreadFrame frames[kFrames];
-  return frames[id % kFrames];
+  struct Frames {
+    ThreadFrame list[kFrames];
+  };
+  return thread_own<Frames>().list[id % kFrames];
 }
 
 [[gnu::noinline]] void prepare(ThreadFrame& t, const Code& p) {
