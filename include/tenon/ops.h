@@ -103,7 +103,8 @@ Tensor logsumexp(Arg x, const Reduce& options = {});
 struct Moments {
   Tensor mean, variance;
 };
-/// Mean and biased variance in one pass; the axes are dropped.
+/// Mean and biased variance; the axes are dropped. Leading axes take one pass: where their first element lies far from
+/// all others the variance loses digits, and `var` is the function to take.
 Moments moments(Arg x, const Axes& axis = {});
 struct Variance {
   Axes axis = {};

@@ -77,14 +77,16 @@ static Tensor spread(const char* name, const Arg& x, const Variance& options, bo
   Type type = node_of(t, name, x.where)->type;
   check_floating(name, type, x.where);
   std::vector<i64> axes = normal_axes(name, options.axis, type, x.where);
+  // Two passes: squares in one pass (moments) lose their digits where the first element lies far from the others.
   Tensor result = widened(t, x.where, [&](const Tensor& v) {
-    Tensor square = apply(the<"moments">(), std::span(&v, 1), {{"axes", axes}}, x.where)[1];
-    if (options.correction) {
-      Tensor n = count_of(v.type(), axes, x.where);
-      Tensor less =
-          binary(the<"sub">(), n, fixed(static_cast<double>(options.correction), v.dtype(), x.where), x.where);
-      square = binary(the<"mul">(), square, binary(the<"div">(), n, less, x.where), x.where);
-    }
+    auto total = [&](const Tensor& u) { return apply1(the<"sum">(), {u}, {{"axes", axes}}, x.where); };
+    Tensor n = count_of(v.type(), axes, x.where);
+    Tensor center = keep(binary(the<"div">(), total(v), n, x.where), type, axes, true, x.where);
+    Tensor d = binary(the<"sub">(), v, center, x.where);
+    Tensor square = total(binary(the<"mul">(), d, d, x.where));
+    if (options.correction)
+      n = binary(the<"sub">(), n, fixed(static_cast<double>(options.correction), v.dtype(), x.where), x.where);
+    square = binary(the<"div">(), square, n, x.where);
     return root ? unary(the<"sqrt">(), square, x.where) : square;
   });
   return keep(result, type, axes, options.keepdims, x.where);

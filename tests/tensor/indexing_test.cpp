@@ -85,6 +85,9 @@ TEST(Reductions, Options) {
   EXPECT_EQ(mean(x, {.axis = -1}).to_vector(), (V{2, 6}));
   expect_near(var(x, {.axis = 1}), {2. / 3, 14. / 3});
   expect_near(stddev(x, {.axis = 1, .correction = 1}), {1, std::sqrt(7)});
+  // One element far from the others, and first.
+  Tensor far = concat({full({1, 2}, 1e4), zeros({999999, 2})});
+  expect_near(var(far, {.axis = 0}), {100, 100}, 1e-2);
   EXPECT_EQ(max(x, {.axis = {0, 1}}).item(), 9);
   EXPECT_EQ(argmax(x, {.axis = 1}).to_vector(), (V{2, 2}));
   EXPECT_EQ(argmin(x).item<int>(), 0);
