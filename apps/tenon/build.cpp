@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <filesystem>
 
+#include "base/file.h"
 #include "commands.h"
 #include "engine/plan_state.h"
 #include "tenon/engine.h"
@@ -49,6 +50,7 @@ void build(const BuildOptions& o) {
   engine::Plan plan = engine::build(network, options);
   double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   plan.save(o.output);
+  if (!o.report.empty()) write_file("build", o.report, report());
   if (!plan.note().empty()) std::fprintf(stderr, "tenon: note: %s\n", plan.note().c_str());
   std::printf("%s: %zu instructions for %s, %ju bytes, built in %.3g s\n", o.output.c_str(),
               plan.state().plan->instructions().size(), plan.state().isa.c_str(),

@@ -28,6 +28,7 @@ struct BuildOptions {
   std::string model, output;
   std::vector<std::string> plugins, without;
   std::vector<std::string> profiles;  // NAME=MIN:OPT:MAX or NAME=SIZE
+  std::string report;                 // file for what the build did; empty: none
 };
 /// Builds a plan file out of a model.
 void build(const BuildOptions& options);
@@ -59,6 +60,9 @@ void list_ops(bool json);
 /// Limits for runs of this process. What they cannot stop, memory beyond the budget is refused to and the process is
 /// ended with a message and status 1 soon after its time is over.
 RunLimits set_budget(double timeout_seconds, double memory_gib);
+
+/// What this process has done, as JSON: numbers of kernels, sweeps and library calls.
+std::string report();
 
 /// NAME=VALUE taken apart; Error of `who` showing what was expected.
 std::pair<std::string, std::string> assignment(const char* who, const std::string& text);

@@ -8,6 +8,7 @@
 #include "engine/picture.h"
 #include "ir/op_def.h"
 #include "onnx/import.h"
+#include "runtime/plan_text.h"
 #include "source.h"
 
 namespace tn::app {
@@ -48,10 +49,9 @@ std::string text_of(const NamedGraph& net) {
 }
 
 ordered_json instructions_of(const tn::Plan& plan) {
-  static constexpr std::string_view kKinds[] = {"kernel", "native", "copy", "cond", "loop", "scan"};
   ordered_json list = ordered_json::array();
   for (const Instruction& i : plan.instructions()) {
-    ordered_json entry = {{"kind", kKinds[static_cast<size_t>(i.kind)]},
+    ordered_json entry = {{"kind", name(i.kind)},
                           {"what", i.label},
                           {"reads", i.reads},
                           {"writes", i.writes},
@@ -81,10 +81,9 @@ ordered_json json_of(const engine::Plan& plan) {
     j["passes"].push_back({{"name", p.name}, {"on", !off}});
   }
   size_t constants = 0;
-  static constexpr std::string_view kRoles[] = {"input", "output", "constant", "temp"};
   for (const Slot& slot : s.plan->slots()) {
     j["slots"].push_back(
-        {{"role", kRoles[static_cast<size_t>(slot.role)]}, {"type", to_string(Type::tensor(slot.dtype, slot.shape))}});
+        {{"role", name(slot.role)}, {"type", to_string(Type::tensor(slot.dtype, slot.shape))}});
     if (slot.role == Slot::Role::constant) constants += slot.constant.nbytes();
   }
   j["constant_bytes"] = constants;

@@ -53,6 +53,7 @@ void add_build(CLI::App& app) {
   c->add_option("--profile", o->profiles, "NAME=MIN:OPT:MAX, what a size may be; may be given several times");
   c->add_option("--without", o->without, "pass to leave out (see `tenon passes`), may be given several times");
   c->add_option("--plugin", o->plugins, "plugin library, may be given several times");
+  c->add_option("--report", o->report, "file for counts of what was done, as JSON");
   c->callback([o] { tn::app::build(*o); });
   app.add_subcommand("passes", "list what a build does, in order")->callback([] { tn::app::list_passes(); });
 }

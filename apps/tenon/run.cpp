@@ -12,8 +12,7 @@
 
 namespace tn::app {
 
-/// What this process has done: numbers of kernels, sweeps and library calls.
-static std::string report() {
+std::string report() {
   const RuntimeCounters& c = runtime_counters();
   cpu::Counters code = cpu::counters();
   nlohmann::ordered_json j = {{"plans_built", c.plans_built.load()},

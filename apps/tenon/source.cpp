@@ -25,14 +25,8 @@ bool is_plan(const std::string& path) {
   return std::string_view(magic, sizeof magic) == "TENONPLN";
 }
 
-static std::vector<NamedType> named(const std::vector<std::string>& names, std::span<const Type> types) {
-  std::vector<NamedType> r;
-  for (size_t i = 0; i < names.size(); ++i) r.push_back({names[i], types[i]});
-  return r;
-}
-
 std::vector<NamedType> Source::outputs() const {
-  return plan ? plan->outputs() : named(net.outputs, net.graph->output_types());
+  return plan ? plan->outputs() : engine::named(net.outputs, net.graph->output_types());
 }
 
 std::vector<Array> Source::run() {

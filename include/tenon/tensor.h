@@ -176,14 +176,14 @@ class Tensor {
 
   /// Whether there is a value (computed or not).
   bool defined() const { return node_; }
-  Type type() const;
-  DType dtype() const { return type().dtype(); }
-  std::span<const Dim> shape() const { return type().shape(); }
-  int rank() const { return type().rank(); }
+  Type type(Location at = Location::current()) const;
+  DType dtype(Location at = Location::current()) const { return type(at).dtype(); }
+  std::span<const Dim> shape(Location at = Location::current()) const { return type(at).shape(); }
+  int rank(Location at = Location::current()) const { return type(at).rank(); }
   /// Extent of an axis, negative counts from the end; error when it is symbolic.
-  i64 size(int axis) const;
+  i64 size(int axis, Location at = Location::current()) const;
   /// Number of elements; error when it is symbolic.
-  i64 size() const;
+  i64 size(Location at = Location::current()) const;
 
   /// The only element, converted. Runs what is pending. Error: more than one element, or a value being traced.
   template <Number T = double>
@@ -201,7 +201,9 @@ class Tensor {
   }
   /// The same untyped.
   const void* raw(Location at = Location::current()) const { return raw(-1, at); }
-  size_t nbytes() const { return static_cast<size_t>(size()) * static_cast<size_t>(bytes(dtype())); }
+  size_t nbytes(Location at = Location::current()) const {
+    return static_cast<size_t>(size(at)) * static_cast<size_t>(bytes(dtype(at)));
+  }
   /// Runs what is pending; returns itself.
   const Tensor& eval(Location at = Location::current()) const;
 

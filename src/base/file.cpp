@@ -1,15 +1,15 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
-#include <charconv>
-#include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "tenon/error.h"
 
@@ -21,7 +21,10 @@ constexpr std::string_view kPart = ".part";  // then the process, "-" and a numb
 
 /// Closes when it goes.
 struct Descriptor {
-  int file = -1;
+  int file;
+  explicit Descriptor(int opened) : file(opened) {}
+  Descriptor(Descriptor&& other) noexcept : file(std::exchange(other.file, -1)) {}
+  Descriptor& operator=(Descriptor&&) = delete;
   ~Descriptor() {
     if (file >= 0) ::close(file);
   }
@@ -42,7 +45,7 @@ std::string folder_of(const std::string& path) {
 }  // namespace
 
 std::string read_file(std::string_view who, const std::string& path) {
-  Descriptor d{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  Descriptor d(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (d.file < 0) refuse(who, path, "cannot be opened: " + reason());
   struct stat info{};
   if (::fstat(d.file, &info) || !S_ISREG(info.st_mode)) refuse(who, path, "is no regular file");
@@ -57,11 +60,26 @@ std::string read_file(std::string_view who, const std::string& path) {
   return bytes;
 }
 
-void write_file(std::string_view who, const std::string& path, std::span<const std::string_view> parts) {
+/// A new file beside `path`, locked while it is written: a lock is seen from other hosts and containers, where the
+/// number of the process says nothing.
+static Descriptor create_part(std::string_view who, const std::string& path, std::string& name) {
   static std::atomic<unsigned> count{0};
-  std::string temporary = path + std::string(kPart) + std::to_string(::getpid()) + "-" + std::to_string(count++);
-  Descriptor d{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)};
-  if (d.file < 0) refuse(who, path, "cannot be created: " + reason());
+  for (;;) {
+    name = path + std::string(kPart) + std::to_string(::getpid()) + "-" + std::to_string(count++);
+    Descriptor d(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (d.file < 0 && errno == EEXIST) continue;
+    if (d.file < 0) refuse(who, path, "cannot be created: " + reason());
+    struct stat info{};
+    bool locked = ::flock(d.file, LOCK_EX) == 0;
+    // Who looked for unfinished files before the lock was there has removed this one.
+    if (locked && ::fstat(d.file, &info) == 0 && info.st_nlink == 0) continue;
+    return d;
+  }
+}
+
+void write_file(std::string_view who, const std::string& path, std::span<const std::string_view> parts) {
+  std::string temporary;
+  Descriptor d = create_part(who, path, temporary);
   auto give_up = [&] {
     std::string why = reason();
     ::unlink(temporary.c_str());
@@ -76,8 +94,15 @@ void write_file(std::string_view who, const std::string& path, std::span<const s
     }
   if (::fsync(d.file) || ::rename(temporary.c_str(), path.c_str())) give_up();
   // The new name must survive a crash too; a folder that cannot be synced is no error.
-  Descriptor folder{::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  Descriptor folder(::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (folder.file >= 0) ::fsync(folder.file);
+}
+
+/// "PROCESS-NUMBER"
+static bool is_part_suffix(std::string_view text) {
+  auto digits = [](std::string_view s) { return !s.empty() && s.find_first_not_of("0123456789") == s.npos; };
+  auto dash = text.find('-');
+  return dash != text.npos && digits(text.substr(0, dash)) && digits(text.substr(dash + 1));
 }
 
 void remove_unfinished(const std::string& path) {
@@ -87,13 +112,10 @@ void remove_unfinished(const std::string& path) {
   const fs::directory_iterator none;
   for (fs::directory_iterator it(folder_of(path), error); !error && it != none; it.increment(error)) {
     std::string name = it->path().filename().string();
-    if (!name.starts_with(start)) continue;
-    pid_t process = 0;
-    auto [end, wrong] = std::from_chars(name.data() + start.size(), name.data() + name.size(), process);
-    if (wrong == std::errc() && *end == '-' && ::kill(process, 0) && errno == ESRCH) {
-      std::error_code gone;  // another process may remove it first
-      fs::remove(it->path(), gone);
-    }
+    if (!name.starts_with(start) || !is_part_suffix(std::string_view(name).substr(start.size()))) continue;
+    Descriptor d(::open(it->path().c_str(), O_RDWR | O_CLOEXEC));
+    // Still locked, or on a file system without locks: somebody may be writing it.
+    if (d.file >= 0 && ::flock(d.file, LOCK_EX | LOCK_NB) == 0) ::unlink(it->path().c_str());
   }
 }
 

@@ -14,7 +14,8 @@ void write_file(std::string_view who, const std::string& path, std::span<const s
 inline void write_file(std::string_view who, const std::string& path, std::string_view bytes) {
   write_file(who, path, std::span(&bytes, 1));
 }
-/// Removes what writes of `path` left beside it that were killed; those of living processes stay.
+/// Removes what writes of `path` left beside it that were killed; what is still being written, here or on another host,
+/// is locked and stays.
 void remove_unfinished(const std::string& path);
 
 }  // namespace tn

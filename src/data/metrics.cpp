@@ -72,17 +72,17 @@ static const std::string& checked(const std::string& name) {
 void Metrics::write(const std::vector<std::pair<std::string, double>>& row) {
   State& s = *state_;
   std::string line;
-  if (s.names.empty())
-    for (const auto& [name, value] : row) s.names.push_back(checked(name));
-  if (row.size() != s.names.size())
-    fail("metrics", "expected the " + std::to_string(s.names.size()) + " names of the first row, got " +
+  std::vector<std::string> names = s.names;  // kept once the line is written: a row in error names nothing
+  if (names.empty())
+    for (const auto& [name, value] : row) names.push_back(checked(name));
+  if (row.size() != names.size())
+    fail("metrics", "expected the " + std::to_string(names.size()) + " names of the first row, got " +
                         std::to_string(row.size()));
   if (s.heading && !s.json)
-    for (size_t i = 0; i < s.names.size(); ++i) line += s.names[i] + (i + 1 < s.names.size() ? "," : "\n");
-  s.heading = false;
+    for (size_t i = 0; i < names.size(); ++i) line += names[i] + (i + 1 < names.size() ? "," : "\n");
   if (s.json) line += "{";
   for (size_t i = 0; i < row.size(); ++i) {
-    if (row[i].first != s.names[i]) fail("metrics", "expected name '" + s.names[i] + "', got '" + row[i].first + "'");
+    if (row[i].first != names[i]) fail("metrics", "expected name '" + names[i] + "', got '" + row[i].first + "'");
     if (i) line += s.json ? ", " : ",";
     if (s.json) line += "\"" + row[i].first + "\": ";
     line += number(row[i].second, s.json);
@@ -91,6 +91,8 @@ void Metrics::write(const std::vector<std::pair<std::string, double>>& row) {
   // One write a line, so that a killed run leaves whole lines.
   if (std::fwrite(line.data(), 1, line.size(), s.file) != line.size() || std::fflush(s.file))
     fail("metrics", "'" + s.path + "' cannot be written; is the disk full?");
+  s.heading = false;
+  s.names = std::move(names);
 }
 
 }  // namespace tn::data

@@ -10,7 +10,8 @@
 
 namespace tn::engine {
 
-static std::vector<NamedType> named(const std::vector<std::string>& names, std::span<const Type> types) {
+std::vector<NamedType> named(const std::vector<std::string>& names, std::span<const Type> types) {
+  if (names.size() != types.size()) fail("plan", "expected a name for each input and output");
   std::vector<NamedType> r;
   for (size_t i = 0; i < names.size(); ++i) r.push_back({names[i], types[i]});
   return r;
@@ -92,7 +93,8 @@ std::shared_ptr<PlanState> build_plan(NamedGraph net, const BuildOptions& option
   };
   if (has(kFold)) net.graph = fold_constants(net.graph);
   s->plan = tn::Plan::build(net.graph, t, false, has(kPack));
-  s->note = cpu::compiler_problem();
+  if (std::string problem = cpu::compiler_problem(); !problem.empty())
+    s->note = "its kernels are interpreted, for " + problem;
   if (t.compiled) s->isa = cpu::name(cpu::host_isa());
   s->net_ = std::move(net);
   return s;

@@ -10,6 +10,7 @@
 #include "ir/rewrite.h"
 #include "onnx/export.h"
 #include "onnx/import.h"
+#include "op/emit.h"
 #include "tensor/evaluate.h"
 #include "tensor/record.h"
 #include "tensor/trace.h"
@@ -24,12 +25,7 @@ struct Network::Lifted {
 
 namespace {
 
-const OpDef& constant_op() {
-  static const OpDef& found = op("constant");
-  return found;
-}
-
-bool is_weight(const Node& n) { return n.op == &constant_op() && !n.attrs.get<std::string>("name").empty(); }
+bool is_weight(const Node& n) { return is_constant(n) && !n.attrs.get<std::string>("name").empty(); }
 
 /// A graph of symbolic sizes takes those of the tensors it is recorded among.
 GraphPtr fitted(const GraphPtr& g, std::span<const Tensor> inputs) {
@@ -219,11 +215,11 @@ Network detail::NetworkTrace::close(std::span<Tensor* const> results, const std:
   net->outputs = outputs;
   net->graph = make_graph(cut.graph->input_types().first(net->inputs.size()), [&](Builder& b, ValueSpan x) {
     Values all(x.begin(), x.end());
-    auto constant = [&](const Tensor& t, const std::string& name) {
-      all.push_back(b.emit1(constant_op(), {}, {{"value", value_of(t.node(), Location::current())}, {"name", name}}));
+    auto bind = [&](const Tensor& t, const std::string& name) {
+      all.push_back(constant(b, value_of(t.node(), Location::current()), name));
     };
-    for (const auto& [name, t] : state_->weights) constant(t, name);
-    for (const Tensor& t : cut.captures) constant(t, "");
+    for (const auto& [name, t] : state_->weights) bind(t, name);
+    for (const Tensor& t : cut.captures) bind(t, "");
     return inline_graph(b, *cut.graph, all);
   });
   return Network(std::move(net));

@@ -29,6 +29,8 @@ class PlanState {
   PlanFile file_;
 };
 
+/// Names and types together; Error where one has no other.
+std::vector<NamedType> named(const std::vector<std::string>& names, std::span<const Type> types);
 /// What a build does, in order.
 std::vector<PassInfo> build_passes();
 /// Optimises and compiles for this machine.

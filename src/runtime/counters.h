@@ -7,6 +7,7 @@
 namespace tn {
 
 struct RuntimeCounters {
+  std::atomic<u64> traces = 0;  // callables traced into graphs
   std::atomic<u64> plans_built = 0;
   std::atomic<u64> kernels_made = 0;      // distinct kernels, interpreted or compiled
   std::atomic<u64> kernels_compiled = 0;  // of them, as machine code

@@ -10,6 +10,13 @@ namespace {
 constexpr std::string_view kRoles[] = {"input", "output", "constant", "temp"};
 constexpr std::string_view kKinds[] = {"kernel", "native", "copy", "cond", "loop", "scan"};
 
+}  // namespace
+
+std::string_view name(Slot::Role role) { return kRoles[static_cast<size_t>(role)]; }
+std::string_view name(Instruction::Kind kind) { return kKinds[static_cast<size_t>(kind)]; }
+
+namespace {
+
 // ---------------------------------------------------------------- printing
 
 template <class Items, class Text>
@@ -44,7 +51,7 @@ class Printer {
 
  private:
   std::string slot(const Slot& s) {
-    std::string text(kRoles[static_cast<size_t>(s.role)]);
+    std::string text(name(s.role));
     if (s.role == Slot::Role::constant)
       text += " " + std::to_string(constant(s.constant));
     else if (s.role != Slot::Role::temp)
@@ -53,7 +60,7 @@ class Printer {
   }
 
   std::string instruction(const Instruction& i, const std::string& indent) {
-    std::string text(kKinds[static_cast<size_t>(i.kind)]);
+    std::string text(name(i.kind));
     if (i.kind == Instruction::Kind::copy)
       return text + " " + std::to_string(i.reads[0]) + " " + std::to_string(i.writes[0]);
     if (i.kind == Instruction::Kind::kernel) return text + " " + kernel(i);

@@ -25,6 +25,9 @@ struct PlanTables {
   std::vector<std::shared_ptr<const Executable>> kernels;
 };
 
+std::string_view name(Slot::Role role);
+std::string_view name(Instruction::Kind kind);
+
 /// Adds to the tables what the text names; equal arrays and kernels once.
 std::string to_string(const Plan& plan, PlanTables& tables);
 

@@ -60,4 +60,11 @@ void profile_run(const std::string& label, double seconds, double bytes) {
   t.bytes = bytes;
 }
 
+double profiled_seconds() {
+  std::lock_guard lock(profile().mutex);
+  double all = 0;
+  for (const auto& [label, t] : profile().totals) all += t.sum();
+  return all;
+}
+
 }  // namespace tn

@@ -24,21 +24,21 @@ Tensor::Tensor(Arg value, DType dtype) {
   if (!inside_trace()) node_->flags = kLiteral;  // made outside: a trace must be given it
 }
 
-Type Tensor::type() const { return node_of(*this, "type", Location())->type; }
+Type Tensor::type(Location at) const { return node_of(*this, "type", at)->type; }
 
-i64 Tensor::size(int axis) const {
-  Type t = type();
+i64 Tensor::size(int axis, Location at) const {
+  Type t = type(at);
   if (axis < -t.rank() || axis >= t.rank())
-    fail("size", "expected an axis of " + to_string(t) + ", got " + std::to_string(axis));
+    fail("size", "expected an axis of " + to_string(t) + ", got " + std::to_string(axis), at);
   Dim d = t.dim(axis);
   if (!d.is_constant())
-    fail("size", "expected a known extent, got " + to_string(d) + " of " + to_string(t) + "; use shape()");
+    fail("size", "expected a known extent, got " + to_string(d) + " of " + to_string(t) + "; use shape()", at);
   return d.value();
 }
 
-i64 Tensor::size() const {
-  Dim n = type().size();
-  if (!n.is_constant()) fail("size", "expected a known size, got " + to_string(n) + "; use type().size()");
+i64 Tensor::size(Location at) const {
+  Dim n = type(at).size();
+  if (!n.is_constant()) fail("size", "expected a known size, got " + to_string(n) + "; use type().size()", at);
   return n.value();
 }
 

@@ -4,6 +4,7 @@
 #include <bit>
 #include <mutex>
 
+#include "runtime/counters.h"
 #include "tensor/cache.h"
 #include "tensor/evaluate.h"
 #include "tensor/record.h"
@@ -360,6 +361,7 @@ std::vector<Pending*> nodes_of(std::span<const Tensor> tensors, const char* name
 }  // namespace
 
 Cut TraceState::cut(std::span<const Tensor> results) {
+  ++runtime_counters().traces;
   leave();
   std::vector<Pending*> outputs = nodes_of(results, name, where);
   Cut made;

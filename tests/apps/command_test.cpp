@@ -10,7 +10,7 @@
 namespace tn {
 namespace {
 
-const std::string kTenon = TENON_COMMAND;
+const std::string kTenon = TENON_COMMAND, kProtobuf = TENON_PROTOBUF;
 
 Ran tenon(const std::string& arguments) { return shell(kTenon + " " + arguments); }
 
@@ -114,6 +114,12 @@ TEST_F(Command, PlansRunWithoutLlvmAndProtobuf) {
   EXPECT_GT(report.at("kernels_stored"), 1);
   EXPECT_GT(report.at("phases"), 1);
   expect_says(shell(alone + bare + "/tenon run " + model + io(npy)), 1, "libtenon_protobuf.so");
+  // With protobuf but a backend that is none, a build says that its plan will be interpreted.
+  std::filesystem::create_directories(folder / "bare/lib");
+  std::filesystem::copy_file(kProtobuf, folder / "bare/lib/libtenon_protobuf.so");
+  write_file("test", folder / "bare/lib/libtenon_llvm.so", "no library");
+  expect_says(shell(alone + bare + "/tenon build " + model + " --output " + folder / "slow.plan"), 0,
+              "note: its kernels are interpreted, for the LLVM backend (libtenon_llvm.so) cannot be opened");
   expect_says(shell("TENON_ISA=none " + kTenon + " run " + plan + io(npy)), 0,
               "its kernels are interpreted, for this machine has no AVX2");
   expect_answer();
@@ -128,11 +134,16 @@ TEST_F(Command, PlansRunWithoutLlvmAndProtobuf) {
   expect_answer();
 }
 
-TEST_F(Command, RunExecutesNothingOnTheReference) {
-  ASSERT_EQ(tenon("run " + model + io(npy) + " --report " + folder / "report.json").status, 0);
-  auto report = nlohmann::json::parse(read_file("test", folder / "report.json"));
-  EXPECT_EQ(report.at("reference_runs"), 0);
-  EXPECT_GT(report.at("phases"), 0);
+TEST_F(Command, NothingIsExecutedOnTheReference) {
+  for (const std::string& what : {"run " + model + io(npy), "build " + model + " --output " + plan}) {
+    std::string said = shell("TENON_EXPLAIN=1 " + kTenon + " " + what + " --report " + folder / "report.json").text;
+    auto report = nlohmann::json::parse(read_file("test", folder / "report.json"));
+    EXPECT_EQ(report.at("reference_runs"), 0) << what;
+    EXPECT_GT(report.at("phases"), 0) << what;
+    EXPECT_EQ(said.find("# ref:"), said.npos) << what;
+  }
+  // What is counted there is seen where it happens.
+  expect_says(shell("TENON_EXPLAIN=1 " + kTenon + " compare " + model + " --inputs " + npy), 0, "# ref: ");
 }
 
 TEST_F(Command, BadInputIsRefused) {

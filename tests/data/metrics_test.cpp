@@ -39,9 +39,11 @@ TEST(Metrics, Refuses) {
   TemporaryFile file("metrics.csv");
   Metrics metrics(file.path);
   expect_error([&] { metrics.write({{"a,b", 1}}); }, "without commas");
+  expect_error([&] { metrics.write({{"step", 1}, {"a\"b", 1}}); }, "without commas");
   metrics.write({{"step", 1}});
   expect_error([&] { metrics.write({{"epoch", 1}}); }, "expected name 'step'");
   expect_error([&] { metrics.write({{"step", 1}, {"loss", 1}}); }, "1 names of the first row");
+  EXPECT_EQ(file.read(), "step\n1\n");  // a row in error leaves no trace
 }
 
 /// What progress over 20 steps writes to standard error, which is a terminal or a pipe.

@@ -1,6 +1,7 @@
 // Contexts: many at once, on the user's memory, with errors that name input and size.
 #include <thread>
 
+#include "backend/cpu/cpu.h"
 #include "networks.h"
 #include "runtime/counters.h"
 
@@ -77,6 +78,29 @@ TEST(Context, AFewShapesAreBoundOnce) {
   u64 bindings = runtime_counters().bindings;
   for (int i = 0; i < 5; ++i) context.run({x});
   EXPECT_EQ(runtime_counters().bindings, bindings);
+}
+
+/// A new batch and length costs memory planned anew: nothing is traced, planned or compiled again.
+TEST(Context, FiftyShapesTraceAndCompileNothing) {
+  nn::Keys keys(0);
+  nn::TransformerEncoderLayer layer = nn::transformer_encoder_layer(keys, 16, 2, 32, {});
+  Dim batch = Dim::symbol("batch"), length = Dim::symbol("length");
+  NamedType x{"x", Type::tensor(DType::f32, {batch, length, Dim(16)})};
+  Context context(build(trace_network([&](const Tensor& t) { return layer(t); }, {"y"}, x)));
+  std::vector<Tensor> inputs;
+  for (i64 k = 0; k < 50; ++k)
+    inputs.push_back(random::normal(random::key(static_cast<u64>(k)), {1 + k % 7, 1 + 3 * k, 16}).eval());
+  const RuntimeCounters& c = runtime_counters();
+  auto counted = [&] {
+    return std::vector<u64>{c.traces, c.plans_built, c.kernels_made, cpu::counters().compiled, cpu::counters().loaded};
+  };
+  std::vector<u64> before = counted();
+  u64 bindings = c.bindings;
+  std::vector<Tensor> results;
+  for (const Tensor& t : inputs) results.push_back(context.run({t})[0]);
+  EXPECT_EQ(counted(), before);
+  EXPECT_GE(c.bindings, bindings + 50);
+  EXPECT_LT(max(abs(results[20] - layer(inputs[20]))).item(), 1e-4);
 }
 
 TEST(Context, ErrorsNameInputAndSize) {

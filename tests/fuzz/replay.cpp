@@ -2,6 +2,7 @@
 // goes. A finding is written to a file before the process ends.
 //
 //   fuzzer TARGET SEEDS [MORE_FILES ...] [--seconds N] [--findings FOLDER]
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -38,15 +39,27 @@ constexpr size_t kLongest = size_t{1} << 16;
 
 std::string current, findings = ".";
 
+std::string finding;  // where it is kept, made before anything can go wrong
+
+void put(int file, const char* data, size_t size) {
+  while (size > 0) {
+    ssize_t n = ::write(file, data, size);
+    if (n <= 0) return;
+    data += n;
+    size -= static_cast<size_t>(n);
+  }
+}
+
 /// Keeps the input at fault. Only what a signal handler may call.
 void keep(int signal) {
-  static char path[4096];
-  std::snprintf(path, sizeof path, "%s/finding", findings.c_str());
-  if (FILE* f = std::fopen(path, "wb")) {
-    std::fwrite(current.data(), 1, current.size(), f);
-    std::fclose(f);
-  }
-  std::fprintf(stderr, "signal %d; the input is in %s\n", signal, path);
+  int file = ::open(finding.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  if (file >= 0) put(file, current.data(), current.size());
+  char text[] = "signal 00; the input is in ";
+  text[7] = static_cast<char>('0' + signal / 10 % 10);
+  text[8] = static_cast<char>('0' + signal % 10);
+  put(STDERR_FILENO, text, sizeof text - 1);
+  put(STDERR_FILENO, finding.data(), finding.size());
+  put(STDERR_FILENO, "\n", 1);
   _exit(1);
 }
 
@@ -153,6 +166,7 @@ bool run(int argc, char** argv) {
       places.emplace_back(argv[i]);
   }
   if (!target || places.empty()) return false;
+  finding = findings + "/finding";
   for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM}) std::signal(s, keep);
   rlimit limit{kMostMemory, kMostMemory};
   if (!TENON_ADDRESS_SANITIZER)

@@ -1,5 +1,7 @@
 // What load_checkpoint takes and refuses. Killed runs are in resume_test.py.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <tenon/checkpoint.h>
 #include <tenon/nn.h>
@@ -72,7 +74,8 @@ TEST(Checkpoint, RefusesAndLeavesEverything) {
   EXPECT_EQ(b.fc.weight.to_vector<float>(), before);
 }
 
-// What a killed process left goes; what a living one is writing stays.
+// What a killed process left goes; what is being written, which is locked, stays. The number of the process says nothing:
+// it may be another host's.
 TEST(Checkpoint, RemovesWhatKilledWritesLeft) {
   Folder folder;
   std::string path = folder.path + "/run.safetensors";
@@ -82,6 +85,9 @@ TEST(Checkpoint, RemovesWhatKilledWritesLeft) {
   auto leave = [&](const std::string& name) { std::ofstream(folder.path + "/" + name) << "half"; };
   leave("run.safetensors.part" + std::to_string(dead) + "-3");
   leave("run.safetensors.part" + std::to_string(getppid()) + "-0");
+  leave("run.safetensors.part" + std::to_string(dead) + "-4");
+  int writing = open((folder.path + "/run.safetensors.part" + std::to_string(dead) + "-4").c_str(), O_RDWR);
+  ASSERT_EQ(flock(writing, LOCK_EX), 0);
   leave("run.safetensors.partial");
   leave("other.safetensors.part" + std::to_string(dead) + "-3");
   Training a = Training::make(1);
@@ -90,8 +96,9 @@ TEST(Checkpoint, RemovesWhatKilledWritesLeft) {
   for (const auto& entry : std::filesystem::directory_iterator(folder.path))
     names.insert(entry.path().filename().string());
   EXPECT_EQ(names, (std::set<std::string>{"run.safetensors", "run.safetensors.partial",
-                                          "run.safetensors.part" + std::to_string(getppid()) + "-0",
+                                          "run.safetensors.part" + std::to_string(dead) + "-4",
                                           "other.safetensors.part" + std::to_string(dead) + "-3"}));
+  close(writing);
 }
 
 }  // namespace

@@ -12,7 +12,8 @@ KEYS = ["accuracy_trained", "accuracy_plan", "max_abs_diff_ref", "train_seconds"
 def main():
     with tempfile.TemporaryDirectory() as out:
         done = subprocess.run([os.path.join(ROOT, "dev"), "demo", out], capture_output=True, text=True, check=False,
-                              env={**os.environ, "FASHION_EPOCHS": "0.1"})
+                              env={**os.environ, "FASHION_EPOCHS": "0.1", "TENON_EXPLAIN": "1"})
+        references = done.stderr.count("# ref: ")
         print((done.stdout + done.stderr)[-4000:])
         if done.returncode:
             return 1
@@ -27,6 +28,7 @@ def main():
             "a network that learnt something": report["accuracy_trained"] > 0.5,
             "a fine-tuned network about as good": report["accuracy_plan"] > report["accuracy_trained"] - 0.1,
             "the plan's answers near the reference's": report["max_abs_diff_ref"] < 1e-3,
+            "one run on the reference, that of the comparison": references == 1,
             "a page of 64 pictures": pictures == 64,
             "no empty file": not files,
             "no checkpoint of a run that is over": not os.path.exists(os.path.join(out, "run.safetensors")),

@@ -3,6 +3,7 @@
 #include <atomic>
 
 #include "backend/ref/control.h"
+#include "compile/explain.h"
 #include "ir/op_def.h"
 
 namespace tn {
@@ -117,6 +118,7 @@ std::vector<Array> ref_run_in(const Graph& g, std::span<const Array> inputs, Dim
 
 std::vector<Array> ref_run(const GraphPtr& g, std::span<const Array> inputs) {
   ++run_count;
+  if (explaining()) explain("ref", std::to_string(g->nodes().size()) + " nodes run on the reference");
   return ref_run_in(*g, inputs, DimEnv());
 }
 
