@@ -235,6 +235,8 @@ class Runner {
 
 std::vector<Row> all_rows() {
   std::vector<Row> rows{matmul(512), matmul(1024), matmul(2048), batched(64, 128, 128, 64)};
+  rows.push_back(dense("dense_128x1024x784", 128, 1024, 784, false));
+  rows.push_back(dense("dense_128x1024x1024", 128, 1024, 1024, false));
   rows.push_back(dense("dense_128x128x3136", 128, 128, 3136, false));
   rows.push_back(dense("dense_dw_128x3136x128", 128, 3136, 128, true));
   rows.push_back(dense("dense_dw_1536x384x1024", 1536, 384, 1024, true));

@@ -82,8 +82,7 @@ ordered_json json_of(const engine::Plan& plan) {
   }
   size_t constants = 0;
   for (const Slot& slot : s.plan->slots()) {
-    j["slots"].push_back(
-        {{"role", name(slot.role)}, {"type", to_string(Type::tensor(slot.dtype, slot.shape))}});
+    j["slots"].push_back({{"role", name(slot.role)}, {"type", to_string(Type::tensor(slot.dtype, slot.shape))}});
     if (slot.role == Slot::Role::constant) constants += slot.constant.nbytes();
   }
   j["constant_bytes"] = constants;

@@ -72,7 +72,7 @@ Source open_source(const std::string& path, const std::string& folder, const std
   Source s;
   s.net = onnx::import_model(model, options);
   s.protobuf = given.protobuf;
-  s.inputs = arranged(named(s.net.inputs, s.net.graph->input_types()), given);
+  s.inputs = arranged(engine::named(s.net.inputs, s.net.graph->input_types()), given);
   return s;
 }
 

@@ -37,7 +37,8 @@ class Clusters {
   Group group(int cluster) const;
   /// What a kernel that makes the node computes besides, because it lies nowhere.
   void add_on_the_way(std::vector<bool>& computed, std::vector<u32> from) const;
-  /// Cuts a cluster in two, what asks for the value at another place and the rest, so that what it reads lies in memory.
+  /// Cuts a cluster in two, what asks for the value at another place and the rest, so that what it reads lies in
+  /// memory.
   void cut(int cluster, const Refusal& refusal);
   /// The value shall lie in memory.
   void need(u32 value);

@@ -1,9 +1,9 @@
 // The matmul template. Result axes are of four kinds: lanes (the trailing run that only one operand, called b here,
 // depends on), rows (a run that only the other, a, depends on), and outer ones. Panels of b, `lanes` wide, are packed
-// once in a first phase, [outer][panel][k][lanes], so that the inner loop reads it in order whatever b's layout; a is
-// read where it lies, a column of the tile at a time (its elements are broadcast from memory), unless its columns lie
-// so far apart that caches hold few of them (see strips.h). Units of the second phase are runs of row tiles of one
-// panel: the panel stays in the second cache while a streams past it.
+// (see panels.h), so that the inner loop reads them in order whatever b's layout; a is read where it lies, a column of
+// the tile at a time (its elements are broadcast from memory), unless its columns lie so far apart that caches hold few
+// of them (see strips.h). Units of work are runs of row tiles of one panel: the panel stays in the second cache while a
+// streams past it.
 #include "compile/contraction.h"
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <functional>
 #include <numeric>
 
+#include "compile/panels.h"
 #include "compile/strips.h"
 #include "compile/tiles.h"
 
@@ -51,7 +52,12 @@ struct Roles {
 class TiledContraction {
  public:
   TiledContraction(const Graph& g, const GraphIndex& index, const Group& group, const Target& target)
-      : g_(g), index_(index), group_(group), target_(target), view_(g, g.nodes()[group.anchor]) {}
+      : g_(g),
+        index_(index),
+        group_(group),
+        target_(target),
+        view_(g, g.nodes()[group.anchor]),
+        epilogue_(g, index, group, view_.result) {}
 
   std::optional<Lowered> run() {
     if (!inside() || !choose_roles()) return std::nullopt;
@@ -66,8 +72,9 @@ class TiledContraction {
     panels_ = ceildiv(roles_.lanes.extent, tile_.lanes);
     row_tiles_ = ceildiv(roles_.rows.extent, tile_.rows);
     depth_ = product(view_.red_extents);
+    by_rows_ = goes_by_rows();
     KernelWriter w(g_, index_, group_.computed, std::string(view_.node.op->name));
-    if (packed_) pack(w);
+    choose_panels(w);
     if (rows_far_apart()) pack_strips(w);
     multiply(w);
     Lowered done;
@@ -179,6 +186,13 @@ class TiledContraction {
       if (outer_of(side, roles_.outer[i])) full[i] = own[j++];
     return full;
   }
+  /// The coordinates that one side has of all outer axes'.
+  Coords outer_of_side(Side side, std::span<const Dim> every) const {
+    Coords own;
+    for (size_t i = 0; i < every.size(); ++i)
+      if (outer_of(side, roles_.outer[i])) own.push_back(every[i]);
+    return own;
+  }
   Dim flat_outer(Side side, std::span<const Dim> outer) const {
     Dim flat = 0;
     for (size_t i = 0; i < roles_.outer.size(); ++i)
@@ -266,10 +280,7 @@ class TiledContraction {
     return lines > 0 && depth.value() > kWays * (kSets / std::gcd(lines, kSets));
   }
 
-  // -------------------------------------------------------------- packing
-
-  /// [outer of b][panel][k][lanes]
-  Dim panel_offset(Dim outer, Dim panel) const { return (outer * panels_ + panel) * depth_ * Dim(tile_.lanes); }
+  // -------------------------------------------------------------- panels of lanes
 
   Dim flat_depth(std::span<const Dim> red) const {
     Dim flat = 0;
@@ -277,94 +288,46 @@ class TiledContraction {
     return flat;
   }
 
-  void pack(KernelWriter& w) {
-    Shape outer = outer_extents(Side::b);
-    panel_ = w.temp("panels", view_.dtype, {product(outer) * panels_ * depth_ * Dim(tile_.lanes)});
-    size_t last = view_.red.size();
-    bool turned = last > 0 && turns(last - 1);
-    // The first reduction axis in chunks, so that one panel is work for several threads.
-    Dim chunk = last == 0 || (turned && last == 1) ? Dim(1) : Dim(kPackChunk);
-    Dim chunks = chunk == Dim(1) ? Dim(1) : ceildiv(view_.red_extents[0], kPackChunk);
-    w.builder().parallel("p", product(outer) * panels_ * chunks, [&](Dim p) {
-      Shape extents{product(outer), panels_, chunks};
-      Coords unit = coordinates(p, extents);
-      Coords full = every_outer(Side::b, coordinates(unit[0], outer));
-      Place place{full, unit[1], panel_offset(unit[0], unit[1])};
-      Coords red;
-      pack_nest(w, place, red, unit[2], chunks != Dim(1), turned);
-    });
-  }
-
-  struct Place {
-    Coords outer;
-    Dim panel, offset;
-  };
-
   /// Whether b's memory runs along reduction axis `axis` and not along the lanes: then blocks are transposed.
   bool turns(size_t axis) const {
     return stride(true, std::nullopt) != Dim(1) && stride(true, axis) == Dim(1) && tile_.lanes % 8 == 0;
   }
 
-  void pack_nest(KernelWriter& w, const Place& place, Coords& red, Dim chunk, bool chunked, bool turned) {
-    size_t axis = red.size(), rank = view_.red.size();
-    if (turned && axis + 1 == rank) return pack_turned(w, place, red);
-    if (axis == rank) return pack_row(w, place, red);
-    Dim extent = view_.red_extents[axis], base = 0;
-    if (axis == 0 && chunked) {
-      base = chunk * Dim(kPackChunk);
-      extent = min(extent - base, kPackChunk);
-    }
-    w.builder().serial("k", extent, [&](Dim k) {
-      red.push_back(base + k);
-      pack_nest(w, place, red, chunk, chunked, turned);
-      red.pop_back();
-    });
-  }
-
-  /// One row of the panel: the lanes of b at one place of the reduction; zeros past the end.
-  void pack_row(KernelWriter& w, const Place& place, std::span<const Dim> red) {
-    Coords out = result_at(place.outer, 0, place.panel * Dim(tile_.lanes) + loops::lane());
-    w.set_tile({1, tile_.lanes, kNoLimit, lane_limit(place.panel)});
-    Val v = w.at(roles_.b, index_of(true, out, red));
-    v = w.widened(v, 1, tile_.lanes);
-    Dim to = place.offset + flat_depth(red) * Dim(tile_.lanes) + loops::lane();
-    w.builder().store(panel_, {&to, 1}, v);
-  }
-
   /// Lanes of a transposition in registers.
   int block() const { return target_.vector_bits == 512 && tile_.lanes % 16 == 0 ? 16 : 8; }
 
-  /// A block of b's lanes from `lane` on by as many steps of the last reduction axis from k on, as rows of lanes.
-  Val turned_block(KernelWriter& w, std::span<const Dim> outer, Dim lane, Coords& red, Dim k, Dim limit) {
-    int n = block();
-    bool whole = provably_divisible(roles_.lanes.extent, tile_.lanes);
-    w.set_tile({n, n, whole ? kNoLimit : roles_.lanes.extent - lane, limit});
-    red.push_back(k + loops::lane());
-    Val v = w.at(roles_.b, index_of(true, result_at(outer, 0, lane + loops::row()), red));
-    red.pop_back();
-    return w.builder().transpose(w.widened(v, n, n));
+  void choose_panels(KernelWriter& w) {
+    Panels::Extents extents{outer_extents(Side::b), roles_.lanes.extent, tile_.lanes, view_.red_extents};
+    bool turned = !view_.red.empty() && turns(view_.red.size() - 1);
+    panels_of_b_.emplace(extents, view_.dtype, turned, block(),
+                         [this, &w](std::span<const Dim> outer, Dim lane, std::span<const Dim> red) {
+                           Coords full = every_outer(Side::b, outer);
+                           return w.at(roles_.b, index_of(true, result_at(full, 0, lane), red));
+                         });
+    if (!packed_) return;
+    own_ = packs_for_itself();
+    if (!own_) return panels_of_b_->share(w);
+    auto next = view_.red.empty() || turned ? std::nullopt : stride(true, view_.red.size() - 1);
+    copied_ = next && next->is_constant() && next->value() * bytes(g_.type(roles_.b).dtype()) < kPage;
   }
 
-  /// Blocks of 16 (or 8) lanes by as many steps of the last reduction axis, transposed in registers.
-  void pack_turned(KernelWriter& w, const Place& place, Coords& red) {
-    int block = this->block();
-    Dim extent = view_.red_extents.back(), first_lane = place.panel * Dim(tile_.lanes);
-    Dim filled =
-        lane_limit(place.panel) == kNoLimit ? Dim(tile_.lanes) : min(roles_.lanes.extent - first_lane, tile_.lanes);
-    w.builder().serial("s", ceildiv(filled, block), [&](Dim s) {
-      Dim lane = first_lane + s * Dim(block);
-      auto step = [&](Dim k, Dim limit) {
-        Val turned = turned_block(w, place.outer, lane, red, k, limit);
-        red.push_back(k);
-        Dim to = place.offset + (flat_depth(red) + loops::row()) * Dim(tile_.lanes) + s * Dim(block) + loops::lane();
-        red.pop_back();
-        w.builder().store(panel_, {&to, 1}, turned, {.rows = limit});
-      };
-      Dim full = floordiv(extent, block), rest = extent - full * Dim(block);
-      w.builder().serial("k", full, [&](Dim k) { step(k * Dim(block), kNoLimit); });
-      if (rest != Dim(0))
-        w.builder().serial("t", ceildiv(extent, block) - full, [&](Dim) { step(full * Dim(block), rest); });
-    });
+  /// Whether units walk all panels before the next rows: where what is done with the sums moves more memory than the
+  /// products, whole rows of it arrive fastest, and all panels fit the second cache.
+  bool goes_by_rows() const {
+    if (!epilogue_.rolled() || group_.outputs.size() < 2 || !panels_.is_constant() || !depth_.is_constant())
+      return false;
+    return panels_.value() * tile_.lanes * depth_.value() * bytes(view_.dtype) <= kCache;
+  }
+
+  /// Whether each unit copies its panels: where that is once for many rows, and no plan can do it ahead of time.
+  bool packs_for_itself() {
+    if (by_rows_ || is_constant(g_, index_, roles_.b)) return false;
+    bool many = row_tiles_.is_constant() && row_tiles_.value() >= kOwnTiles;
+    if (!many && outer_extents(Side::both).size() != outer_extents(Side::b).size()) return false;
+    own_ = true;
+    Units u = choose_units();
+    Dim count = product(outer_extents(Side::both)) * u.strips * u.groups;
+    return !count.is_constant() || count.value() >= kUnits;
   }
 
   // -------------------------------------------------------------- strips of rows
@@ -390,8 +353,10 @@ class TiledContraction {
 
   // -------------------------------------------------------------- products
 
-  /// Row tiles that one unit walks with its panels, and lanes of the panels that take turns on a strip of rows.
-  static constexpr i64 kRowTiles = 16, kPackChunk = 64, kGroupLanes = 64, kFewRows = 4;
+  /// Row tiles that one unit walks with its panels (more where it has to copy them, so that this is little beside the
+  /// products), and lanes of the panels that take turns on a strip of rows.
+  static constexpr i64 kRowTiles = 16, kOwnTiles = 8, kGroupLanes = 64, kFewRows = 4;
+  static constexpr int kManyRowTiles = 96;
   /// Units that a product is cut into where it is large enough, so that threads end together.
   static constexpr i64 kUnits = 16;
   /// Steps of the reduction that a unit takes with all its tiles before the next, where whole panels would crowd the
@@ -399,6 +364,10 @@ class TiledContraction {
   static constexpr i64 kDepth = 1024;
   /// Strips of rows are copied where steps lie so many bytes apart and so many lanes use them: 128 only repay the copy.
   static constexpr i64 kStripLanes = 256, kStripDepth = 64, kFarApart = 1024;
+  /// What of the second cache all panels may take, in bytes.
+  static constexpr i64 kCache = 512 * 1024;
+  /// Rows of b that lie closer than this are copied by the first products that read them.
+  static constexpr i64 kPage = 4096;
 
   /// What one unit of work is.
   struct Units {
@@ -410,14 +379,17 @@ class TiledContraction {
   Units choose_units() const {
     Units u;
     u.panels = std::max<i64>(1, kGroupLanes / std::max(1, tile_.lanes * words()));
+    i64 least = own_ ? kOwnTiles : 1;
+    if (own_) u.tiles = balanced(row_tiles_, kManyRowTiles);
+    if (by_rows_) u.panels = panels_.value();
     auto count = [&] {
       u.strips = ceildiv(row_tiles_, u.tiles), u.groups = ceildiv(panels_, u.panels);
       return product(outer_extents(Side::both)) * u.strips * u.groups;
     };
     auto few = [&](Dim units) { return units.is_constant() && units.value() < kUnits; };
-    while (few(count()) && u.tiles > 2) u.tiles /= 2;
+    while (few(count()) && u.tiles / 2 >= std::max<i64>(2, least)) u.tiles /= 2;
     while (few(count()) && u.panels > 1) u.panels /= 2;
-    while (few(count()) && u.tiles > 1) u.tiles /= 2;
+    while (few(count()) && u.tiles / 2 >= least) u.tiles /= 2;
     i64 deep = target_.vector_bits == 512 ? kDepth * 5 / 2 : kDepth * 3 / 2;
     if (!depth_.is_constant() || depth_.value() < deep) return u;
     i64 outermost = view_.red_extents[0].value(), inner = depth_.value() / std::max<i64>(1, outermost);
@@ -430,7 +402,6 @@ class TiledContraction {
   void multiply(KernelWriter& w) {
     Units u = choose_units();
     Shape outer = outer_extents(Side::both), extents{product(outer), u.groups, u.strips};
-    Epilogue epilogue(g_, index_, group_, view_.result);
     loops::Builder& b = w.builder();
     b.parallel("p", product(extents), [&](Dim p) {
       Coords unit = coordinates(p, extents);
@@ -446,17 +417,29 @@ class TiledContraction {
           b.serial("j", panels, one);
         });
       };
+      Dim whole = view_.red_extents.empty() ? Dim(1) : view_.red_extents[0];
+      Fill fill = [&](const Part& part) {
+        part_ = part;
+        if (copied_)
+          panels_of_b_->begin(part);
+        else if (own_)
+          panels_of_b_->fill(w, outer_of_side(Side::b, at), panels, part);
+      };
+      if (own_) panels_of_b_->open(w, panel, u.panels, u.blocks == Dim(1) ? whole : u.block);
       if (u.blocks == Dim(1)) {
-        part_ = {0, view_.red_extents.empty() ? Dim(1) : view_.red_extents[0]};
+        fill({0, whole});
         walk([&](const Tile& t) {
           Val zero = b.constant(0, view_.dtype, tile_.rows, tile_.lanes);
-          finish(w, epilogue, t, sums(w, t, zero));
+          finish(w, t, sums(w, t, zero));
         });
         return;
       }
-      multiply_in_blocks(w, epilogue, u, walk);
+      multiply_in_blocks(w, u, walk, fill);
     });
   }
+
+  using Part = Panels::Part;
+  using Fill = std::function<void(const Part&)>;
 
   struct Tile {
     std::span<const Dim> outer;
@@ -465,8 +448,8 @@ class TiledContraction {
   };
 
   /// Sums wait in scratch for the next block of the reduction; the chain of each goes on as if they had not.
-  void multiply_in_blocks(KernelWriter& w, const Epilogue& epilogue, const Units& u,
-                          const std::function<void(const std::function<void(const Tile&)>&)>& walk) {
+  void multiply_in_blocks(KernelWriter& w, const Units& u,
+                          const std::function<void(const std::function<void(const Tile&)>&)>& walk, const Fill& fill) {
     loops::Builder& b = w.builder();
     int waiting = b.alloc("sums", view_.dtype, {Dim(u.tiles * tile_.rows), Dim(u.panels * tile_.lanes)});
     auto place = [&](const Tile& t) {
@@ -478,14 +461,14 @@ class TiledContraction {
     });
     b.serial("b", u.blocks, [&](Dim block) {
       Dim from = block * u.block;
-      part_ = {from, min(view_.red_extents[0] - from, u.block)};
+      fill({from, min(view_.red_extents[0] - from, u.block)});
       walk([&](const Tile& t) {
         Val before = b.load(waiting, place(t), tile_.rows, tile_.lanes);
         Val sum = sums(w, t, before);
         b.store(waiting, place(t), sum);
       });
     });
-    walk([&](const Tile& t) { finish(w, epilogue, t, b.load(waiting, place(t), tile_.rows, tile_.lanes)); });
+    walk([&](const Tile& t) { finish(w, t, b.load(waiting, place(t), tile_.rows, tile_.lanes)); });
   }
 
   int words() const { return std::max(1, bits(view_.dtype) / 32); }
@@ -500,16 +483,30 @@ class TiledContraction {
 
   /// The sums of a tile over the present part of the reduction, added to `before`.
   Val sums(KernelWriter& w, const Tile& t, Val before) {
-    Coords red;
-    outer_of_ = t.outer, row_of_ = t.row, lane_of_ = t.panel * Dim(tile_.lanes);
-    return chain(w, context(t), result_of(t), panel_offset(flat_outer(Side::b, t.outer), t.panel), red, before);
+    outer_of_ = t.outer, row_of_ = t.row, panel_of_ = t.panel;
+    auto go = [&](Val from) {
+      Coords red;
+      return chain(w, context(t), result_of(t), red, from);
+    };
+    if (!copied_) return go(before);
+    // Loops of 0 or 1 iterations: the first tile copies the panel beside its products, which leave room for the stores;
+    // the others read the copy.
+    auto where = [&](Dim count, Val from) {
+      return w.builder().loop("f", count, {&from, 1},
+                              [&](Dim, std::span<const Val> c) { return std::vector<Val>{go(c[0])}; })[0];
+    };
+    Dim later = min(t.i, 1);
+    copies_ = true;
+    Val first = where(Dim(1) - later, before);
+    copies_ = false;
+    return where(later, first);
   }
 
-  void finish(KernelWriter& w, const Epilogue& epilogue, const Tile& t, Val sum) {
+  void finish(KernelWriter& w, const Tile& t, Val sum) {
     w.set_tile(context(t));
     // What a long epilogue reads of the next tile arrives while that tile's products are made.
     if (target_.compiled) w.fetch_ahead(t.i, t.next);
-    epilogue.store(w, result_of(t), sum);
+    epilogue_.store(w, result_of(t), sum);
     w.fetch_nothing();
   }
 
@@ -520,25 +517,26 @@ class TiledContraction {
     return x;
   }
 
-  Val chain(KernelWriter& w, const KernelWriter::TileContext& context, std::span<const Dim> out, Dim offset,
-            Coords& red, Val acc) {
+  /// The row of b for the tile being written.
+  Val row_of_b(KernelWriter& w, std::span<const Dim> out, std::span<const Dim> red) const {
+    if (!packed_) return w.at(roles_.b, index_of(true, out, red));
+    Coords outer = outer_of_side(Side::b, outer_of_);
+    return copies_ ? panels_of_b_->copied_row(w, outer, panel_of_, red)
+                   : panels_of_b_->row(w.builder(), outer, panel_of_, red);
+  }
+
+  Val chain(KernelWriter& w, const KernelWriter::TileContext& context, std::span<const Dim> out, Coords& red, Val acc) {
     size_t axis = red.size();
     if (axis == view_.red.size()) {
       w.set_tile(context);
-      Val x = column_of_a(w, out, red), y;
-      if (packed_) {
-        Dim from = offset + flat_depth(red) * Dim(tile_.lanes) + loops::lane();
-        y = w.builder().load(panel_, {&from, 1}, 1, tile_.lanes);
-      } else {
-        y = w.at(roles_.b, index_of(true, out, red));
-      }
+      Val x = column_of_a(w, out, red), y = row_of_b(w, out, red);
       return roles_.swapped ? multiply_add(w.builder(), y, x, acc) : multiply_add(w.builder(), x, y, acc);
     }
     Dim base = axis ? Dim(0) : part_.first, extent = axis ? view_.red_extents[axis] : part_.count;
     if (turned_ && axis + 1 == view_.red.size()) return turned_chain(w, context, out, base, extent, red, acc);
     return w.builder().loop("k", extent, {&acc, 1}, [&](Dim k, std::span<const Val> c) {
       red.push_back(base + k);
-      Val next = chain(w, context, out, offset, red, c[0]);
+      Val next = chain(w, context, out, red, c[0]);
       red.pop_back();
       return std::vector<Val>{next};
     })[0];
@@ -560,7 +558,8 @@ class TiledContraction {
     Dim full = floordiv(extent, n);
     Val blocks = b.loop("k", full, {&acc, 1}, [&](Dim k, std::span<const Val> c) {
       Dim first = base + k * Dim(n);
-      Val turned = turned_block(w, outer_of_, lane_of_, red, first, kNoLimit), sum = c[0];
+      Coords outer = outer_of_side(Side::b, outer_of_);
+      Val turned = panels_of_b_->turned_block(w, outer, panel_of_ * Dim(tile_.lanes), red, first, kNoLimit), sum = c[0];
       for (int i = 0; i < n; ++i) sum = add(first + Dim(i), sum, b.slice(loops::Axis::rows, i, turned));
       return std::vector<Val>{sum};
     })[0];
@@ -576,17 +575,16 @@ class TiledContraction {
   const Group& group_;
   const Target& target_;
   ContractionView view_;
+  Epilogue epilogue_;
   Roles roles_{};
   ContractionTile tile_;
   Dim panels_, row_tiles_, depth_;
-  bool packed_ = true, turned_ = false;
-  std::span<const Dim> outer_of_;  // of the tile being written
-  Dim row_of_, lane_of_;
-  int panel_ = -1;
+  bool packed_ = true, turned_ = false, by_rows_ = false;
+  bool own_ = false, copied_ = false, copies_ = false;  // panels: a unit's own, copied on first use, this is that use
+  std::span<const Dim> outer_of_;                       // of the tile being written
+  Dim row_of_, panel_of_;
+  std::optional<Panels> panels_of_b_;
   std::optional<Strips> strips_;
-  struct Part {
-    Dim first, count;
-  };
   Part part_;  // of the outermost reduction axis, that sums() goes over
 };
 

@@ -31,6 +31,9 @@ struct ContractionView {
   DType dtype;           // accumulated in
 };
 
+/// Whether the value is made from no input.
+bool is_constant(const Graph& g, const GraphIndex& index, u32 value);
+
 /// acc + a * b as the dtype has it.
 loops::Val multiply_add(loops::Builder& b, loops::Val a, loops::Val x, loops::Val acc);
 
@@ -40,6 +43,8 @@ class Epilogue {
  public:
   Epilogue(const Graph& g, const GraphIndex& index, const Group& group, u32 result);
   void store(KernelWriter& w, std::span<const Dim> out, loops::Val acc) const;
+  /// Whether expressions are long.
+  bool rolled() const { return rolled_; }
 
  private:
   void store_tile(KernelWriter& w, std::span<const Dim> out, loops::Val acc) const;

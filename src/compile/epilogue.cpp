@@ -1,6 +1,8 @@
 // What all contractions share: the node's indices, and what becomes of a tile of sums.
 #include "compile/contraction.h"
 
+#include <algorithm>
+
 namespace tn {
 
 using loops::Val;
@@ -25,6 +27,13 @@ ContractionView::ContractionView(const Graph& g, const Node& n)
 
 ContractionSpec ContractionView::at(std::span<const Dim> o, std::span<const Dim> r) const {
   return rule.spec(types, node.attrs, o, r);
+}
+
+bool is_constant(const Graph& g, const GraphIndex& index, u32 value) {
+  u32 producer = index.producer[value];
+  if (producer == GraphIndex::kInput) return false;
+  auto operands = g.operands(g.nodes()[producer]);
+  return std::all_of(operands.begin(), operands.end(), [&](u32 v) { return is_constant(g, index, v); });
 }
 
 Val multiply_add(loops::Builder& b, Val a, Val x, Val acc) {

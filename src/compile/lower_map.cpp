@@ -84,7 +84,8 @@ class Part {
     bool rows = outer_rank_ == g_.type(operands[1]).shape().size();
     if (!rows || !table.is_constant() || table.value() < kNear || !result.is_constant()) return;
     table_ = operands[0], places_ = operands[1];
-    streams_ = table.value() + result.value() > kLarge;
+    // A scan lays its steps' results one after another: only whole lines keep every one of them where lines begin.
+    streams_ = table.value() + result.value() > kLarge && provably_divisible(result, kLine);
   }
 
   void prefetch(KernelWriter& w, Dim row) const {

@@ -13,13 +13,6 @@ namespace {
 constexpr ContractionTile kWide[] = {{6, 64}, {8, 48}, {8, 32}, {12, 16}};
 constexpr ContractionTile kNarrow[] = {{6, 16}, {4, 24}, {6, 8}};
 
-/// Extent cut into equal parts of at most `most`, as many as it takes.
-int balanced(Dim extent, int most) {
-  if (!extent.is_constant()) return most;
-  i64 n = std::max<i64>(extent.value(), 1), parts = (n + most - 1) / most;
-  return static_cast<int>((n + parts - 1) / parts);
-}
-
 /// The tile that wastes least of `lanes`; an earlier one where that is nearly the same: narrow tiles take more
 /// broadcasts for each product.
 ContractionTile least_waste(std::span<const ContractionTile> tiles, Dim lanes, int elements) {
@@ -41,6 +34,12 @@ ContractionTile least_waste(std::span<const ContractionTile> tiles, Dim lanes, i
 int words(DType d) { return std::max(1, bits(d) / 32); }
 
 }  // namespace
+
+int balanced(Dim extent, int most) {
+  if (!extent.is_constant()) return most;
+  i64 n = std::max<i64>(extent.value(), 1), parts = (n + most - 1) / most;
+  return static_cast<int>((n + parts - 1) / parts);
+}
 
 ContractionTile contraction_tile(const Target& target, DType dtype, Dim rows, Dim lanes) {
   bool wide = target.vector_bits == 512;

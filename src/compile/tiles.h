@@ -4,6 +4,9 @@
 
 namespace tn {
 
+/// Extent cut into equal parts of at most `most`, as many as it takes; `most` where the extent is any.
+int balanced(Dim extent, int most);
+
 /// A register tile of a contraction: rows x lanes accumulators.
 struct ContractionTile {
   int rows = 1, lanes = 1;

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "compile/tiles.h"
+#include "compile/touch.h"
 
 namespace tn {
 
@@ -54,52 +55,60 @@ Dim PaddedCopy::plane_of(Dim rows, Dim width) {
 PaddedCopy::PaddedCopy(KernelWriter& w, const WindowView& view, u32 value, DType dtype, Dim rows)
     : view_(view), value_(value), dtype_(dtype), rows_(rows), width_(view.span(1, view.result[1])) {
   plane_ = plane_of(rows_, width_);
-  // Tiles may read past their last pixel, never past this.
-  buffer_ = w.builder().alloc("image", dtype, {view.channels * plane_ + Dim(kSlack)});
+  // Tiles may read past their last pixel, never past this; so does the last row's padding.
+  buffer_ = w.builder().alloc("image", dtype, {view.channels * plane_ + Dim(kSlack + view.low[1])});
 }
 
-void PaddedCopy::clear(KernelWriter& w) const {
+void PaddedCopy::fill(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim first_row) const {
   loops::Builder& b = w.builder();
-  Dim total = view_.channels * plane_ + Dim(kSlack);
-  b.serial("z", floordiv(total, 16), [&](Dim z) {
-    Val zero = b.constant(0, dtype_, 1, 16);
-    Dim to = z * Dim(16) + loops::lane();
-    b.store(buffer_, {&to, 1}, zero);
+  // Rows of the copy that lie in the picture, the only ones that are read; padding is not negative, so columns always
+  // do. Behind each row come the zeros on its right and on the next one's left.
+  Dim top = max(Dim(view_.low[0]) - first_row, 0);
+  Dim bottom = min(rows_, view_.image[0] + Dim(view_.low[0]) - first_row);
+  Dim columns = max(min(view_.image[1], width_ - Dim(view_.low[1])), 0), count = max(bottom - top, 0);
+  b.serial("c", view_.channels, [&](Dim c) {
+    b.serial("f", min(count, 1), [&](Dim) { zeros(w, c * plane_ + top * width_, min(view_.low[1], width_)); });
+    b.serial("y", count, [&](Dim row) {
+      Dim y = first_row + top + row - Dim(view_.low[0]);
+      copy_row(w, at, c, y, c * plane_ + (top + row) * width_ + Dim(view_.low[1]), columns);
+    });
   });
 }
 
-void PaddedCopy::fill(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim first_row,
-                      bool cleared) const {
-  loops::Builder& b = w.builder();
-  if (cleared) clear(w);
-  // Rows of the copy that lie in the picture; padding is not negative, so columns always do.
-  Dim top = max(Dim(view_.low[0]) - first_row, 0);
-  Dim bottom = min(rows_, view_.image[0] + Dim(view_.low[0]) - first_row);
-  Dim columns = min(view_.image[1], width_ - Dim(view_.low[1]));
-  auto copy = [&] {
-    b.serial("c", view_.channels, [&](Dim c) {
-      b.serial("y", max(bottom - top, 0), [&](Dim row) {
-        Dim y = first_row + top + row - Dim(view_.low[0]);
-        copy_row(w, at, c, y, c * plane_ + (top + row) * width_ + Dim(view_.low[1]), columns);
-      });
-    });
-  };
-  // Of a size that is any, windows may all lie in the left padding, or be none: then there is nothing to copy.
-  if (provably_nonnegative(columns)) return copy();
-  b.serial("w", max(min(columns, 1), 0), [&](Dim) { copy(); });
+void PaddedCopy::zeros(KernelWriter& w, Dim to, Dim count) const {
+  blocks(w, count, kZeros, {}, [&](Dim base, std::span<const Val>) {
+    Val zero = w.builder().constant(0, dtype_, 1, kZeros);
+    Dim place = to + base + loops::lane();
+    w.builder().store(buffer_, {&place, 1}, zero, {kNoLimit, w.tile().lane_limit, false, 0});
+    return std::vector<Val>{};
+  });
 }
 
 void PaddedCopy::copy_row(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim c, Dim y, Dim to,
                           Dim columns) const {
-  bool whole = columns.is_constant() && columns.value() >= 1 && columns.value() <= kLanes;
-  blocks(w, columns, whole ? static_cast<int>(columns.value()) : kLanes, {}, [&](Dim base, std::span<const Val>) {
+  loops::Builder& b = w.builder();
+  bool whole = columns.is_constant() && width_.is_constant() && width_.value() <= kLanes && columns.value() >= 1;
+  if (whole) {
+    int lanes = static_cast<int>(width_.value());
+    w.set_tile({1, lanes, kNoLimit, columns});
+    Val v = w.widened(w.at(value_, at(c, y, loops::lane())), 1, lanes);
+    if (columns != width_) {
+      Val lane = b.dim(loops::lane(), DType::i32, 1, lanes), end = b.constant_int(columns.value(), DType::i32);
+      Val inside = b.less(lane, end), zero = b.constant(0, dtype_);
+      v = b.select(inside, v, zero);
+    }
+    Dim place = to + loops::lane();
+    return b.store(buffer_, {&place, 1}, v);
+  }
+  blocks(w, columns, kLanes, {}, [&](Dim base, std::span<const Val>) {
     auto tile = w.tile();
     Val v = w.at(value_, at(c, y, base + loops::lane()));
     v = w.widened(v, 1, tile.lanes);
     Dim place = to + base + loops::lane();
-    w.builder().store(buffer_, {&place, 1}, v, {kNoLimit, tile.lane_limit, false, 0});
+    b.store(buffer_, {&place, 1}, v, {kNoLimit, tile.lane_limit, false, 0});
     return std::vector<Val>{};
   });
+  zeros(w, to + columns, width_ - columns);
 }
 
 Val PaddedCopy::column(KernelWriter& w, Dim offset, Dim row_step, int rows) const {
@@ -119,13 +128,27 @@ class WindowContraction {
     tile_ = window_tile(target, v.dtype, view.result[1], view.features);
     block_ = target.vector_bits == 512 && tile_.lanes % 16 == 0 ? 16 : 8;
     blocks_ = ceildiv(view.features, tile_.lanes);
-    columns_ = ceildiv(view.result[1], tile_.rows);
+    choose_columns();
     choose_rows();
+    choose_packing(g, index, group);
+    Dim pictures[] = {view.pictures, view.channels, view.image[0], view.image[1]};
+    if (row_blocks_ == Dim(1))
+      next_.emplace(g, index, group, v.a, pictures, [](Dim p, Dim c, Dim y, Dim x) { return Coords{p, c, y, x}; });
+    stored_ = touches(g, index, group, [&](KernelWriter& w) {
+      w.set_tile({1, 1});
+      for (u32 o : group.outputs) {
+        Val sum = w.builder().constant(0, v.dtype);
+        w.remember(v.result, v.out, sum);
+        Val x = w.at(o, v.out);
+        w.store(o, v.out, x);
+      }
+    });
+    std::erase_if(stored_, [&](const Touch& t) { return coefficient(t.offset, v.out[3]) != Dim(1); });
   }
 
   Lowered run() {
     KernelWriter w(g_, index_, group_.computed, "conv");
-    pack(w);
+    if (!packs_inside_) pack(w);
     multiply(w);
     Lowered done;
     done.kernel = w.finish();
@@ -134,7 +157,20 @@ class WindowContraction {
   }
 
  private:
-  static constexpr i64 kImageBytes = 256 << 10;  // what a unit's copy may take of the second cache
+  static constexpr i64 kImageBytes = 256 << 10, kPanelBytes = 512 << 10;  // what these may take of the second cache
+  // Packing a weight takes as long as multiplying it with some ten pixels: units of kUnitPixels hardly notice, if
+  // kUnits are left for threads to share. What takes no longer than a phase of its own does is packed by every unit.
+  static constexpr i64 kUnitPixels = 2560, kLeastPixels = 1280, kUnits = 32, kPackedAtOnce = 32 << 10;
+
+  /// A row of pixels is cut into tiles of two heights, equal or one less, so that no pixel is computed for nothing.
+  void choose_columns() {
+    Dim pixels = view_.result[1];
+    columns_ = taller_ = ceildiv(pixels, tile_.rows);
+    exact_ = provably_divisible(pixels, tile_.rows);
+    if (exact_ || !pixels.is_constant()) return;
+    taller_ = pixels - columns_ * Dim(tile_.rows - 1);
+    exact_ = true;
+  }
 
   /// Rows of the result that one unit computes: the whole picture where there are many and it fits.
   void choose_rows() {
@@ -151,57 +187,93 @@ class WindowContraction {
     row_blocks_ = ceildiv(height, rows_);
   }
 
+  /// Units of several pictures each pack the weights for themselves where that is cheap, so that there is no phase
+  /// before; not where weights are constant and packed once for all runs.
+  void choose_packing(const Graph& g, const GraphIndex& index, const Group& group) {
+    Dim size = blocks_ * panel_size(), pixels = view_.result[0] * view_.result[1];
+    Dim units = view_.pictures * row_blocks_;
+    if (!size.is_constant() || !units.is_constant() || !pixels.is_constant() || pixels == Dim(0)) return;
+    auto read = touches(g, index, group, [&](KernelWriter& w) {
+      w.set_tile({1, 1});
+      w.at(v_.b, Coords(4, Dim(0)));
+    });
+    bool constant = std::all_of(read.begin(), read.end(), [&](const Touch& t) {
+      u32 p = index.producer[t.value];
+      return p != GraphIndex::kInput && g.nodes()[p].op->name == "constant";
+    });
+    if (constant || size.value() * bytes(v_.dtype) > kPanelBytes) return;
+    i64 each = 1;
+    if (row_blocks_ == Dim(1))
+      each = std::clamp((kUnitPixels - 1) / pixels.value() + 1, i64{1}, std::max<i64>(1, units.value() / kUnits));
+    i64 in_unit = row_blocks_ == Dim(1) ? pixels.value() * each : (rows_ * view_.result[1]).value();
+    if (in_unit < kLeastPixels && size.value() * units.value() > kPackedAtOnce) return;
+    packs_inside_ = true, pictures_ = each;
+  }
+
   Dim panel_row() const { return Dim(tile_.lanes); }
   Dim tap_count() const { return view_.taps[0] * view_.taps[1]; }
   Dim panel_size() const { return view_.channels * tap_count() * panel_row(); }
 
-  /// Whether the weights of a feature lie in the order of the reduction, so that they are packed by transposition.
-  bool weights_in_order() const {
-    KernelWriter probe(g_, index_, group_.computed, "probe");
-    bool plain = false;
-    probe.builder().parallel("p", view_.channels * tap_count(), [&](Dim k) {
-      Coords at = weight_at(0, k + loops::lane());
-      probe.set_tile({1, 8, kNoLimit, view_.channels * tap_count() - k});
-      const loops::Node& n = probe.builder().node(probe.at(v_.b, at));
-      if (n.kind != loops::Kind::load) return;
-      const loops::Kernel& kernel = probe.kernel();
-      Dim offset = loops::element_offset(kernel.buffers[static_cast<size_t>(n.buffer)], kernel.index(n));
-      plain = coefficient(offset, loops::lane()) == Dim(1);
-    });
-    return plain && tile_.lanes % block_ == 0;
+  /// How the weights of a feature lie in memory: in the order of the reduction as a whole, or a channel's taps forward
+  /// or backward; then they are packed by transposition.
+  enum class Order { none, taps, all };
+  Order weights_order() const {
+    if (tile_.lanes % block_ != 0) return Order::none;
+    auto run = [&](Dim count, const std::function<Coords(Dim, Dim)>& at) -> std::optional<Dim> {
+      auto read = touches(g_, index_, group_, [&](KernelWriter& w) {
+        w.builder().serial("c", view_.channels, [&](Dim c) {
+          w.builder().serial("k", count, [&](Dim k) {
+            w.set_tile({1, 8, kNoLimit, count - k});
+            w.at(v_.b, at(c, k + loops::lane()));
+          });
+        });
+      });
+      return read.size() == 1 ? coefficient(read[0].offset, loops::lane()) : std::nullopt;
+    };
+    if (run(view_.channels * tap_count(), [&](Dim, Dim k) { return weight_at(0, 0, k); }) == Dim(1)) return Order::all;
+    auto taps = run(tap_count(), [&](Dim c, Dim k) { return weight_at(0, c, k); });
+    return taps == Dim(1) || taps == Dim(-1) ? Order::taps : Order::none;
   }
 
-  /// Coordinates of a feature's k-th weight.
-  Coords weight_at(Dim feature, Dim k) const {
+  /// Coordinates of a feature's k-th weight from a channel on.
+  Coords weight_at(Dim feature, Dim channel, Dim k) const {
     Dim extents[] = {view_.channels, view_.taps[0], view_.taps[1]};
     Coords at = coordinates(k, extents);
+    at[0] = at[0] + channel;
     at.insert(at.begin(), feature);
     return at;
   }
 
-  void pack_turned(KernelWriter& w) {
+  /// Features x weights are turned a block at a time, of runs of `depth` weights.
+  void pack_turned(KernelWriter& w, Order order) {
     loops::Builder& b = w.builder();
-    Dim depth = view_.channels * tap_count(), parts = tile_.lanes / block_;
-    Dim full = floordiv(depth, block_), rest = depth - full * Dim(block_);
-    b.parallel("p", blocks_ * parts, [&](Dim p) {
+    Dim channels = order == Order::all ? Dim(1) : view_.channels, depth = tap_count();
+    if (order == Order::all) depth = depth * view_.channels;
+    int lanes = static_cast<int>(depth.is_constant() ? std::min<i64>(depth.value(), block_) : block_);
+    Dim parts = tile_.lanes / block_, full = floordiv(depth, lanes), rest = depth - full * Dim(lanes);
+    over(w, blocks_ * parts, [&](Dim p) {
       Dim block = parts == Dim(1) ? p : floordiv(p, parts), lane = (p - block * parts) * Dim(block_);
       Dim feature = block * panel_row() + lane;
-      auto turn = [&](Dim k, Dim limit) {
+      auto turn = [&](Dim c, Dim k, Dim limit) {
         Dim rows = provably_divisible(view_.features, tile_.lanes) ? kNoLimit : view_.features - feature;
-        w.set_tile({block_, block_, rows, limit});
-        Val v = w.widened(w.at(v_.b, weight_at(feature + loops::row(), k + loops::lane())), block_, block_);
+        w.set_tile({block_, lanes, rows, limit});
+        Val v = w.widened(w.at(v_.b, weight_at(feature + loops::row(), c, k + loops::lane())), block_, lanes);
         Val turned = b.transpose(v);
-        Dim to = block * panel_size() + (k + loops::row()) * panel_row() + lane + loops::lane();
+        Dim to = block * panel_size() + (c * depth + k + loops::row()) * panel_row() + lane + loops::lane();
         b.store(panels_, {&to, 1}, turned, {.rows = limit});
       };
       // Features past the last are computed with and thrown away: any numbers do, but they have to be some.
       Dim some = provably_divisible(view_.features, tile_.lanes) ? Dim(1) : min(max(view_.features - feature, 0), 1);
       b.serial("f", some, [&](Dim) {
-        b.serial("k", full, [&](Dim k) { turn(k * Dim(block_), kNoLimit); });
-        if (rest != Dim(0)) b.serial("t", ceildiv(depth, block_) - full, [&](Dim) { turn(full * Dim(block_), rest); });
+        b.serial("c", channels, [&](Dim c) {
+          if (channels == Dim(1)) c = 0;
+          b.serial("k", full, [&](Dim k) { turn(c, k * Dim(lanes), kNoLimit); });
+          if (rest == Dim(0)) return;
+          b.serial("t", ceildiv(depth, lanes) - full, [&](Dim) { turn(c, full * Dim(lanes), rest); });
+        });
       });
       if (some == Dim(1)) return;
-      b.serial("z", (Dim(1) - some) * depth, [&](Dim k) {
+      b.serial("z", (Dim(1) - some) * channels * depth, [&](Dim k) {
         Val zero = b.constant(0, v_.dtype, 1, block_);
         Dim to = block * panel_size() + k * panel_row() + lane + loops::lane();
         b.store(panels_, {&to, 1}, zero);
@@ -209,12 +281,19 @@ class WindowContraction {
     });
   }
 
+  /// A loop of a phase of its own, or inside a unit.
+  void over(KernelWriter& w, Dim count, const std::function<void(Dim)>& body) {
+    if (packs_inside_) return w.builder().serial("p", count, body);
+    w.builder().parallel("p", count, body);
+  }
+
   /// [block][channel][taps][lanes], zeros past the last feature.
   void pack(KernelWriter& w) {
     loops::Builder& b = w.builder();
-    panels_ = w.temp("weights", v_.dtype, {blocks_ * panel_size()});
-    if (weights_in_order()) return pack_turned(w);
-    b.parallel("p", blocks_ * view_.channels, [&](Dim p) {
+    Dim size = blocks_ * panel_size();
+    panels_ = packs_inside_ ? b.alloc("weights", v_.dtype, {size}) : w.temp("weights", v_.dtype, {size});
+    if (Order order = weights_order(); order != Order::none) return pack_turned(w, order);
+    over(w, blocks_ * view_.channels, [&](Dim p) {
       Dim block = floordiv(p, view_.channels), c = p - block * view_.channels;
       if (blocks_ == Dim(1)) block = 0, c = p;
       b.serial("u", view_.taps[0], [&](Dim u) {
@@ -237,38 +316,68 @@ class WindowContraction {
   void multiply(KernelWriter& w) {
     loops::Builder& b = w.builder();
     Epilogue epilogue(g_, index_, group_, v_.result);
-    b.parallel("p", view_.pictures * row_blocks_, [&](Dim p) {
-      Dim picture = row_blocks_ == Dim(1) ? p : floordiv(p, row_blocks_);
-      Dim first = row_blocks_ == Dim(1) ? Dim(0) : (p - picture * row_blocks_) * rows_;
+    b.parallel("p", ceildiv(view_.pictures, pictures_) * row_blocks_, [&](Dim p) {
+      if (packs_inside_) pack(w);
       PaddedCopy copy(w, view_, v_.a, v_.dtype, view_.span(0, rows_));
-      copy.fill(w, [&](Dim c, Dim y, Dim x) { return Coords{picture, c, y, x}; }, first * Dim(view_.step[0]), true);
-      Dim rows = provably_divisible(view_.result[0], rows_.value()) || row_blocks_ == Dim(1)
-                     ? (row_blocks_ == Dim(1) ? view_.result[0] : rows_)
-                     : min(view_.result[0] - first, rows_);
-      b.serial("o", blocks_, [&](Dim block) {
-        b.serial("y", rows, [&](Dim y) {
-          b.serial("x", columns_, [&](Dim x) { tile(w, epilogue, copy, picture, block, first, y, x); });
-        });
+      if (row_blocks_ == Dim(1)) {
+        Dim first = p * Dim(pictures_);
+        if (pictures_ == 1) return unit(w, epilogue, copy, first, 0);
+        Dim count =
+            provably_divisible(view_.pictures, pictures_) ? Dim(pictures_) : min(view_.pictures - first, pictures_);
+        return b.serial("n", count, [&](Dim n) { unit(w, epilogue, copy, first + n, 0); });
+      }
+      Dim picture = floordiv(p, row_blocks_);
+      unit(w, epilogue, copy, picture, (p - picture * row_blocks_) * rows_);
+    });
+  }
+
+  /// Rows of the result from `first` on.
+  void unit(KernelWriter& w, const Epilogue& epilogue, const PaddedCopy& copy, Dim picture, Dim first) {
+    loops::Builder& b = w.builder();
+    copy.fill(w, [&](Dim c, Dim y, Dim x) { return Coords{picture, c, y, x}; }, first * Dim(view_.step[0]));
+    Dim rows = row_blocks_ == Dim(1)                                ? view_.result[0]
+               : provably_divisible(view_.result[0], rows_.value()) ? rows_
+                                                                    : min(view_.result[0] - first, rows_);
+    b.serial("o", blocks_, [&](Dim block) {
+      b.serial("y", rows, [&](Dim y) {
+        auto tiles = [&](int pixels, Dim count, Dim before, Dim from) {
+          if (count == Dim(0)) return;
+          b.serial("x", count, [&](Dim x) {
+            Pixels at{before + x, from + x * Dim(pixels), pixels};
+            tile(w, epilogue, copy, {picture, block, first + y, at}, y);
+          });
+        };
+        tiles(tile_.rows, taller_, 0, 0);
+        tiles(tile_.rows - 1, columns_ - taller_, taller_, taller_ * Dim(tile_.rows));
       });
     });
   }
 
-  void tile(KernelWriter& w, const Epilogue& epilogue, const PaddedCopy& copy, Dim picture, Dim block, Dim first, Dim y,
-            Dim x) {
+  /// A tile's pixels: `count` of a row from `first` on; it is tile `number` of the row.
+  struct Pixels {
+    Dim number, first;
+    int count;
+  };
+  struct Place {
+    Dim picture, block, y;
+    Pixels x;
+  };
+
+  /// `y` counts from the first row of the copy.
+  void tile(KernelWriter& w, const Epilogue& epilogue, const PaddedCopy& copy, const Place& at, Dim y) {
     loops::Builder& b = w.builder();
-    Val zero = b.constant(0, v_.dtype, tile_.rows, tile_.lanes);
-    Dim corner = y * Dim(view_.step[0]) * copy.width() + x * Dim(tile_.rows) * Dim(view_.step[1]);
-    Rows inside = rows_inside((first + y) * Dim(view_.step[0]));
+    Val zero = b.constant(0, v_.dtype, at.x.count, tile_.lanes);
+    Dim corner = y * Dim(view_.step[0]) * copy.width() + at.x.first * Dim(view_.step[1]);
+    Rows inside = rows_inside(at.y * Dim(view_.step[0]));
     Val sum = b.loop("c", view_.channels, {&zero, 1}, [&](Dim c, std::span<const Val> carried) {
-      Dim panel = block * panel_size() + c * tap_count() * panel_row();
-      return std::vector<Val>{taps(w, copy, corner + c * copy.plane(), panel, inside, carried[0])};
+      fetch_ahead(w, at, c);
+      Dim panel = at.block * panel_size() + c * tap_count() * panel_row();
+      return std::vector<Val>{taps(w, copy, corner + c * copy.plane(), panel, inside, carried[0], at.x.count)};
     })[0];
-    prefetch(w, picture, block, y, x);
     Val turned = b.transpose(sum);
-    Dim past = view_.result[1] - x * Dim(tile_.rows);
-    Dim pixels = provably_divisible(view_.result[1], tile_.rows) ? kNoLimit : past;
-    w.set_tile({tile_.lanes, tile_.rows, feature_limit(block), pixels});
-    Coords out{picture, block * panel_row() + loops::row(), first + y, x * Dim(tile_.rows) + loops::lane()};
+    Dim pixels = exact_ ? kNoLimit : view_.result[1] - at.x.first;
+    w.set_tile({tile_.lanes, at.x.count, feature_limit(at.block), pixels});
+    Coords out{at.picture, at.block * panel_row() + loops::row(), at.y, at.x.first + loops::lane()};
     epilogue.store(w, out, turned);
   }
 
@@ -283,29 +392,31 @@ class WindowContraction {
     return {begin, max(end - begin, 0)};
   }
 
-  /// The next picture comes to the second cache while this one is worked on, a few lines with each tile.
-  void prefetch(KernelWriter& w, Dim picture, Dim block, Dim y, Dim x) {
-    u32 producer = index_.producer[v_.a];
-    bool plain = producer == GraphIndex::kInput || !group_.computed[producer];
-    Dim size = view_.channels * view_.image[0] * view_.image[1];
+  /// Spread over a tile's channels: some of the next picture comes to the second cache, and what the tile will be
+  /// stored to (or added to) comes to the first. A row of pixels that began with the tile before is fetched to its end.
+  void fetch_ahead(KernelWriter& w, const Place& at, Dim c) const {
+    Dim tile = (at.block * view_.result[0] + at.y) * columns_ + at.x.number;
     Dim tiles = blocks_ * view_.result[0] * columns_;
-    if (!plain || row_blocks_ != Dim(1) || !size.is_constant() || !tiles.is_constant() || tiles.value() == 0) return;
-    i64 line = 64 / bytes(g_.type(v_.a).dtype()), lines = (size.value() + line - 1) / line;
-    i64 each = (lines + tiles.value() - 1) / tiles.value();
-    Dim tile = (block * view_.result[0] + y) * columns_ + x;
-    w.builder().serial("l", each, [&](Dim l) {
-      Dim ahead = (picture + Dim(1)) * size + (tile * Dim(each) + l) * Dim(line);
-      w.builder().prefetch(w.input_buffer(v_.a), {&ahead, 1});
-    });
+    if (next_) next_->fetch(w, at.picture, tile * view_.channels + c, tiles * view_.channels);
+    i64 each = 1;
+    if (view_.channels.is_constant() && view_.channels != Dim(0))
+      each = (tile_.lanes + view_.channels.value() - 1) / view_.channels.value();
+    for (i64 i = 0; i < each; ++i) {
+      Dim feature = at.block * panel_row() + min(c * Dim(each) + Dim(i), tile_.lanes - 1);
+      Dim last = at.x.first + Dim(at.x.count - 1);
+      const std::pair<Dim, Dim> there[] = {
+          {v_.out[0], at.picture}, {v_.out[1], feature}, {v_.out[2], at.y}, {v_.out[3], last}};
+      for (const Touch& t : stored_) fetch(w, t, there, 0, t.written ? loops::Fetch::write : loops::Fetch::near);
+    }
   }
 
   /// All taps of one channel. Not unrolled: in one block of code the pixels that neighbouring taps share would be kept
   /// in registers that the accumulators need.
-  Val taps(KernelWriter& w, const PaddedCopy& copy, Dim image, Dim panel, const Rows& inside, Val acc) {
+  Val taps(KernelWriter& w, const PaddedCopy& copy, Dim image, Dim panel, const Rows& inside, Val acc, int count) {
     loops::Builder& b = w.builder();
     auto tap = [&](Dim u, Dim t, Val sum) {
       Dim at = image + u * Dim(view_.dilation[0]) * copy.width() + t * Dim(view_.dilation[1]);
-      Val pixels = copy.column(w, at, Dim(view_.step[1]), tile_.rows);
+      Val pixels = copy.column(w, at, Dim(view_.step[1]), count);
       Dim from = panel + (u * view_.taps[1] + t) * panel_row() + loops::lane();
       Val weights = b.load(panels_, {&from, 1}, 1, tile_.lanes);
       return multiply_add(b, pixels, weights, sum);
@@ -322,8 +433,13 @@ class WindowContraction {
   const ContractionView& v_;
   const WindowView& view_;
   ContractionTile tile_;
-  Dim blocks_, columns_, rows_ = 1, row_blocks_ = 1;
+  std::optional<NextPicture> next_;
+  std::vector<Touch> stored_;
+  Dim blocks_, columns_, taller_, rows_ = 1, row_blocks_ = 1;
+  bool exact_ = false;
   int panels_ = -1, block_ = 16;
+  bool packs_inside_ = false;
+  i64 pictures_ = 1;  // of a unit
 };
 
 }  // namespace

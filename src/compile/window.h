@@ -18,16 +18,14 @@ struct WindowView {
   Dim pictures, channels, features;
 };
 
-/// A picture in scratch, channel by channel, with its padding as zeros: [channel][row][column].
+/// A picture in scratch, channel by channel, with zeros left and right of it: [channel][row][column].
 class PaddedCopy {
  public:
   /// Room for `rows` rows of all channels of `value`.
   PaddedCopy(KernelWriter& w, const WindowView& view, u32 value, DType dtype, Dim rows);
-  /// Zeros everywhere.
-  void clear(KernelWriter& w) const;
-  /// Copies, from row `first_row` of the padded picture on; `at` gives the coordinates of channel, row and column.
-  /// Around the picture there have to be zeros: `cleared` makes them first.
-  void fill(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim first_row, bool cleared) const;
+  /// Copies, from row `first_row` of the padded picture on; `at` gives the coordinates of channel, row and column. Rows
+  /// above and below the picture stay as they are: they are left out of every sum.
+  void fill(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim first_row) const;
   /// `rows` elements from `offset` on, as a column.
   loops::Val column(KernelWriter& w, Dim offset, Dim row_step, int rows) const;
   /// Elements from row to row, from channel to channel.
@@ -36,10 +34,11 @@ class PaddedCopy {
 
  private:
   static constexpr i64 kSlack = 256;
-  static constexpr int kLanes = 64;
+  static constexpr int kLanes = 64, kZeros = 16;
   static Dim plane_of(Dim rows, Dim width);
   void copy_row(KernelWriter& w, const std::function<Coords(Dim, Dim, Dim)>& at, Dim c, Dim y, Dim to,
                 Dim columns) const;
+  void zeros(KernelWriter& w, Dim to, Dim count) const;
   const WindowView& view_;
   u32 value_;
   DType dtype_;

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "compile/tiles.h"
+#include "compile/touch.h"
 #include "compile/window.h"
 
 namespace tn {
@@ -53,12 +54,13 @@ class WindowGradient {
           w.builder().alloc("weights", v_.dtype, {Dim(panels_), view_.taps[0] * view_.taps[1], Dim(tile_.lanes)});
       sums_ = w.builder().alloc("sums", v_.dtype,
                                 {tap_rows_ * view_.result[1], Dim(channels_), Dim(panels_ * tile_.lanes)});
-      start(w, copy);
+      expect_pictures();
+      start(w);
       w.builder().serial("n", view_.channels, [&](Dim n) {
         Dim picture = group_at_ * view_.channels + n;
-        copy.fill(w, [&](Dim c, Dim y, Dim x) { return Coords{c, picture, y, x}; }, 0, false);
+        copy.fill(w, [&](Dim c, Dim y, Dim x) { return Coords{c, picture, y, x}; }, 0);
         pack(w, n);
-        multiply(w, copy);
+        multiply(w, copy, n);
       });
       finish(w, epilogue);
     });
@@ -69,7 +71,7 @@ class WindowGradient {
   }
 
  private:
-  static constexpr i64 kFewGroups = 4, kBandBytes = 16 << 10;
+  static constexpr i64 kFewGroups = 4, kBandBytes = 32 << 10;
 
   /// Rows of the cotangent that all taps walk over before the next ones.
   void choose_bands() {
@@ -81,9 +83,19 @@ class WindowGradient {
     band_ = Dim((height.value() + bands - 1) / bands);
   }
 
-  void start(KernelWriter& w, const PaddedCopy& copy) {
+  /// Where the next pictures of both operands lie.
+  void expect_pictures() {
+    next_.clear();
+    Dim of_image[] = {view_.channels, Dim(channels_), view_.image[0], view_.image[1]};
+    next_.emplace_back(g_, index_, group_, v_.a, of_image,
+                       [this](Dim n, Dim c, Dim y, Dim x) { return Coords{c, group_at_ * view_.channels + n, y, x}; });
+    Dim of_cotangent[] = {view_.channels, Dim(features_), view_.taps[0], view_.taps[1]};
+    next_.emplace_back(g_, index_, group_, v_.b, of_cotangent,
+                       [this](Dim n, Dim f, Dim y, Dim x) { return Coords{group_at_ * Dim(features_) + f, n, y, x}; });
+  }
+
+  void start(KernelWriter& w) {
     loops::Builder& b = w.builder();
-    copy.clear(w);
     auto clear = [&](int buffer, Dim outer, Dim middle, int inner) {
       b.serial("z", outer, [&](Dim i) {
         b.serial("z", middle, [&](Dim k) {
@@ -123,29 +135,38 @@ class WindowGradient {
     });
   }
 
-  void multiply(KernelWriter& w, const PaddedCopy& copy) {
+  void multiply(KernelWriter& w, const PaddedCopy& copy, Dim n) {
     loops::Builder& b = w.builder();
     b.serial("y", ceildiv(view_.taps[0], band_), [&](Dim band) {
       Dim first = band * band_;
-      auto tiles = [&](int height, Dim count, Dim first_channel) {
+      auto tiles = [&](int height, Dim count, Dim before, Dim first_channel) {
         if (count == Dim(0)) return;
         b.serial("c", count, [&](Dim c) {
           b.serial("o", panels_, [&](Dim o) {
             b.serial("u", tap_rows_, [&](Dim u) {
-              b.serial("v", view_.result[1],
-                       [&](Dim t) { tile(w, copy, {first, first_channel + c * Dim(height), o, u, t}, height); });
+              b.serial("v", view_.result[1], [&](Dim t) {
+                tile(w, copy, {n, first, before + c, first_channel + c * Dim(height), o, u, t}, height);
+              });
             });
           });
         });
       };
-      tiles(low_ + 1, taller_, 0);
-      tiles(low_, shorter_, Dim(taller_ * (low_ + 1)));
+      tiles(low_ + 1, taller_, 0, 0);
+      tiles(low_, shorter_, taller_, Dim(taller_ * (low_ + 1)));
     });
   }
 
   struct Place {
-    Dim first_row, channel, panel, u, t;
+    Dim picture, first_row, number, channel, panel, u, t;  // number: of the tile of channels
   };
+
+  /// Some of the next pictures with each row of the cotangent that a tile walks over.
+  void fetch_ahead(KernelWriter& w, const Place& at, Dim y) const {
+    Dim taps = tap_rows_ * view_.result[1];
+    Dim sum = (at.number * Dim(panels_) + at.panel) * taps + at.u * view_.result[1] + at.t;
+    Dim rows = view_.taps[0], sums = Dim((taller_ + shorter_) * panels_) * taps;
+    for (const NextPicture& next : next_) next.fetch(w, at.picture, sum * rows + y, sums * rows);
+  }
 
   void tile(KernelWriter& w, const PaddedCopy& copy, const Place& at, int height) {
     loops::Builder& b = w.builder();
@@ -159,6 +180,7 @@ class WindowGradient {
     Dim corner = at.channel * copy.plane() + top * copy.width() + at.t * Dim(view_.step[1]);
     Val sum = b.loop("y", max(end - begin, 0), {&before, 1}, [&](Dim i, std::span<const Val> rows) {
       Dim y = begin + i;
+      fetch_ahead(w, at, y);
       return b.loop("x", view_.taps[1], rows, [&](Dim x, std::span<const Val> acc) {
         Dim from = corner + y * step * copy.width() + x * Dim(view_.dilation[1]);
         Val pixel = copy.column(w, from, copy.plane(), height);
@@ -196,6 +218,7 @@ class WindowGradient {
   i64 groups_, features_, channels_, panels_, taller_ = 0, shorter_ = 0;
   int low_ = 1, block_ = 16;
   ContractionTile tile_;
+  std::vector<NextPicture> next_;
   Dim band_, group_at_, first_tap_, tap_rows_;
   int weights_ = -1, sums_ = -1;
 };

@@ -76,8 +76,8 @@ void Metrics::write(const std::vector<std::pair<std::string, double>>& row) {
   if (names.empty())
     for (const auto& [name, value] : row) names.push_back(checked(name));
   if (row.size() != names.size())
-    fail("metrics", "expected the " + std::to_string(names.size()) + " names of the first row, got " +
-                        std::to_string(row.size()));
+    fail("metrics",
+         "expected the " + std::to_string(names.size()) + " names of the first row, got " + std::to_string(row.size()));
   if (s.heading && !s.json)
     for (size_t i = 0; i < names.size(); ++i) line += names[i] + (i + 1 < names.size() ? "," : "\n");
   if (s.json) line += "{";

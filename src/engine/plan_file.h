@@ -23,7 +23,7 @@ namespace tn::engine {
 
 inline constexpr u32 kPlanFormat = 3;
 /// Raised when plans' text, their instructions or the interface of kernels change.
-inline constexpr i64 kCodeFormat = 1;
+inline constexpr i64 kCodeFormat = 2;
 
 /// Sections of a plan file. Views point into the mapping (or what the writer was given).
 struct PlanFile {

@@ -1,12 +1,56 @@
 #include "ir/dim_digits.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace tn {
 
-Digits::Digits(Dim d, std::optional<Dim> symbol) {
-  if (symbol) symbol_ = symbol->node();
-  look(d);
+/// a / b where that is exact.
+static std::optional<Dim> quotient_of(Dim a, Dim b) {
+  Dim q = floordiv(a, b);
+  if (q * b == a) return q;
+  return std::nullopt;
+}
+
+/// Calls f(symbol, divisor) for each floor division of a symbol in d.
+template <class F>
+static void each_division(Dim d, const F& f) {
+  if (d.is_constant()) return;
+  const DimNode* n = d.node();
+  for (const auto& t : n->terms)
+    for (const DimNode* atom : t.atoms) each_division(Dim(atom), f);
+  if (n->kind == DimNode::Kind::polynomial || n->kind == DimNode::Kind::symbol) return;
+  each_division(n->a, f);
+  each_division(n->b, f);
+  bool plain = n->kind == DimNode::Kind::floordiv && n->a.is_symbol() && (!n->b.is_constant() || n->b.value() > 1);
+  if (plain) f(n->a, n->b);
+}
+
+static void add_once(std::vector<Dim>& list, Dim d) {
+  if (std::ranges::find(list, d) == list.end()) list.push_back(d);
+}
+
+std::vector<Dim> divided_symbols(Dim d) {
+  std::vector<Dim> found;
+  each_division(d, [&](Dim symbol, Dim) { add_once(found, symbol); });
+  return found;
+}
+
+Digits::Digits(Dim d, Dim symbol) : symbol_(symbol.node()) {
+  std::vector<Dim> divisors;
+  each_division(d, [&](Dim s, Dim by) {
+    if (s == symbol) add_once(divisors, by);
+  });
+  auto choose = [&] {
+    for (Dim least : divisors)
+      if (std::ranges::all_of(divisors, [&](Dim other) { return quotient_of(other, least).has_value(); }))
+        divisor_ = least;
+  };
+  choose();
+  if (!found()) {  // numbers alone
+    std::erase_if(divisors, [](Dim by) { return !by.is_constant(); });
+    choose();
+  }
   if (!found()) return;
   x_ = Dim::symbol(symbol_->name + " quotient");  // of its own: simplifying what they stand in proves things too
   t_ = Dim::symbol(symbol_->name + " rest");
@@ -15,6 +59,8 @@ Digits::Digits(Dim d, std::optional<Dim> symbol) {
 std::optional<std::vector<Bound>> Digits::bounds(std::span<const Bound> given) const {
   std::vector<Bound> all;
   bool known = false;
+  Dim last = divisor_ - Dim(1);
+  if (!provably_nonnegative(last, given)) return std::nullopt;
   for (const Bound& b : given) {
     if (b.symbol != Dim(symbol_)) {
       all.push_back(b);
@@ -23,12 +69,15 @@ std::optional<std::vector<Bound>> Digits::bounds(std::span<const Bound> given) c
     if (b.low && !(b.low->is_constant() && b.low->value() >= 0)) return std::nullopt;
     known = true;
     std::optional<Dim> high;
-    if (b.high) high = floordiv(*b.high, divisor_);
+    if (b.high) {
+      auto whole = quotient_of(*b.high + Dim(1), divisor_);
+      high = whole ? *whole - Dim(1) : floordiv(*b.high, divisor_);
+    }
     all.push_back({x_, Dim(0), high});
-    all.push_back({t_, Dim(0), Dim(divisor_ - 1)});
+    all.push_back({t_, Dim(0), last});
   }
   if (!known) {
-    all.insert(all.begin(), {t_, Dim(0), Dim(divisor_ - 1)});
+    all.insert(all.begin(), {t_, Dim(0), last});
     all.insert(all.begin(), {x_, Dim(0), std::nullopt});
   }
   for (Bound& b : all) {
@@ -42,9 +91,9 @@ Dim Digits::in(Dim d) const {
   if (d.is_constant()) return d;
   const DimNode* n = d.node();
   switch (n->kind) {
-    case DimNode::Kind::symbol: return n == symbol_ ? x_ * Dim(divisor_) + t_ : d;
+    case DimNode::Kind::symbol: return n == symbol_ ? x_ * divisor_ + t_ : d;
     case DimNode::Kind::floordiv:
-      if (divides(n)) return floordiv(x_, n->b.value() / divisor_);
+      if (divides(n)) return floordiv(x_, *quotient_of(n->b, divisor_));
       return floordiv(in(n->a), in(n->b));
     case DimNode::Kind::min: return min(in(n->a), in(n->b));
     case DimNode::Kind::max: return max(in(n->a), in(n->b));
@@ -59,40 +108,22 @@ Dim Digits::in(Dim d) const {
   return sum;
 }
 
-/// A floor division of the symbol by a constant.
+/// A floor division of the symbol.
 bool Digits::divides(const DimNode* n) const {
-  return n->b.is_constant() && !n->a.is_constant() && n->a.node() == symbol_ && n->b.value() % divisor_ == 0;
-}
-
-void Digits::look(Dim d) {
-  if (d.is_constant()) return;
-  const DimNode* n = d.node();
-  for (const auto& t : n->terms)
-    for (const DimNode* atom : t.atoms) look(Dim(atom));
-  if (n->kind == DimNode::Kind::polynomial || n->kind == DimNode::Kind::symbol) return;
-  look(n->a);
-  look(n->b);
-  bool plain = n->kind == DimNode::Kind::floordiv && n->a.is_symbol() && n->b.is_constant() && n->b.value() > 1;
-  if (!plain || (symbol_ && n->a.node() != symbol_)) return;
-  symbol_ = n->a.node();
-  i64 c = n->b.value();
-  if (divisor_ == 0) divisor_ = c;
-  i64 least = std::min(c, divisor_), most = std::max(c, divisor_);
-  usable_ = usable_ && most % least == 0;
-  divisor_ = least;
+  return !n->a.is_constant() && n->a.node() == symbol_ && quotient_of(n->b, divisor_);
 }
 
 std::vector<std::pair<i64, int>> place_values(Dim index, Dim v, std::span<const Bound> given) {
   std::vector<std::pair<i64, int>> places;
   std::vector<Dim> wanted{v};
   std::vector<Bound> bounds(given.begin(), given.end());
-  if (Digits d(index, v); d.found()) {
+  if (Digits d(index, v); d.found() && d.divisor().is_constant()) {
     auto split = d.bounds(given);
     if (!split) return {};
     bounds = std::move(*split);
     index = d.in(index);
     wanted = {d.quotient(), d.rest()};
-    places.emplace_back(d.divisor(), -2);
+    places.emplace_back(d.divisor().value(), -2);
   }
   size_t known = 0;
   for (const Bound& b : bounds) {  // what is always 0

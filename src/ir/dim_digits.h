@@ -1,4 +1,5 @@
-// A symbol as two digits: v = c x + t with 0 <= t < c, so that v // c is x and v // (c k) is x // k.
+// A symbol as two digits: v = c x + t with 0 <= t < c, so that v // c is x and v // (c k) is x // k. The place value c
+// is a number or a Dim: coordinates of a flat index divide it by extents.
 #pragma once
 #include <optional>
 #include <span>
@@ -9,32 +10,30 @@
 
 namespace tn {
 
-/// Puts c x + t in the place of a symbol whose floor divisions by constants are all by multiples of c.
+/// Puts c x + t in the place of a symbol whose floor divisions are all by multiples of c.
 class Digits {
  public:
-  /// Of the symbol given, else of one that has divisions in d.
-  explicit Digits(Dim d, std::optional<Dim> symbol = std::nullopt);
+  Digits(Dim d, Dim symbol);
 
   /// Whether there is such a symbol.
-  bool found() const { return divisor_ > 0 && usable_; }
-  i64 divisor() const { return divisor_; }
+  bool found() const { return divisor_ != Dim(0); }
+  Dim divisor() const { return divisor_; }
   Dim quotient() const { return x_; }
   Dim rest() const { return t_; }
 
-  /// The bounds with the digits in the symbol's place; nothing where it may be negative.
+  /// The bounds with the digits in the symbol's place; nothing where it, or the place value less 1, may be negative.
   std::optional<std::vector<Bound>> bounds(std::span<const Bound> given) const;
   Dim in(Dim d) const;
 
  private:
   bool divides(const DimNode* n) const;
-  void look(Dim d);
 
   const DimNode* symbol_ = nullptr;
-  i64 divisor_ = 0;
-  bool usable_ = true;
-  Dim x_ = 0, t_ = 0;
+  Dim divisor_ = 0, x_ = 0, t_ = 0;
 };
 
+/// Symbols that have floor divisions in d.
+std::vector<Dim> divided_symbols(Dim d);
 /// The place values by which a flat index tells a symbol v: with the symbol of the greatest coefficient c, all else
 /// lies in [0, c), so that symbol is index // c; and so on, until v (or both its digits) is known. Two indices with
 /// equal place values are equal only where their v are. Each with which digit of v it tells, or -1. Empty when not

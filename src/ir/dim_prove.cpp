@@ -2,7 +2,7 @@
 // sign asks for, go on. Sound (every step only lowers the value), not complete.
 //
 // What greedy elimination does not see is that v // 3 and v // 12 move together. Where it fails, v = 3 x + t is put in
-// place of such a symbol, with v // 3 = x and v // 12 = x // 4.
+// place of such a symbol, with v // 3 = x and v // 12 = x // 4; and so on with x.
 #include <algorithm>
 #include <optional>
 
@@ -127,11 +127,25 @@ class Prover {
 }  // namespace
 
 bool provably_nonnegative(Dim d, std::span<const Bound> bounds) {
+  constexpr int kMostSplits = 4;
   if (Prover(bounds).nonnegative(d)) return true;
-  Digits digits(d);
-  if (!digits.found()) return false;
-  auto split = digits.bounds(bounds);
-  return split && Prover(*split).nonnegative(digits.in(d));
+  std::vector<Bound> split(bounds.begin(), bounds.end());
+  for (int n = 0; n < kMostSplits; ++n) {
+    bool any = false;
+    for (Dim symbol : divided_symbols(d)) {
+      Digits digits(d, symbol);
+      if (!digits.found()) continue;
+      auto narrower = digits.bounds(split);
+      if (!narrower) continue;
+      split = std::move(*narrower);
+      d = digits.in(d);
+      any = true;
+      break;
+    }
+    if (!any) return false;
+    if (Prover(split).nonnegative(d)) return true;
+  }
+  return false;
 }
 
 std::optional<Dim> explicit_coefficient(Dim d, Dim symbol) {

@@ -59,6 +59,8 @@ enum class Kind : u8 {
 
 enum class LoopKind : u8 { serial, parallel };
 enum class Axis : u8 { rows, lanes };
+/// Where a prefetch brings a line: to the first cache, no nearer than the second, or to the first to be written.
+enum class Fetch : u8 { near, far, write };
 
 struct Buffer {
   enum class Role : u8 { in, out, inout, temp, scratch };  // temp: shared between phases; scratch: a worker's own
@@ -85,7 +87,8 @@ struct Node {
   LoopKind loop = LoopKind::serial;
   Axis axis = Axis::lanes;
   Dim variable = kNone, extent = kNone;  // loop, index
-  int at = 0;                            // slice: which; loop: its yield; yield: its loop; result: which; check: guard
+  int at = 0;                            // slice: which; loop: its yield; yield: its loop; result: which; check: guard;
+                                         // prefetch: a Fetch
   static constexpr Dim kNone = Dim(i64{-1} << 60);
 };
 
@@ -155,7 +158,7 @@ class Builder {
   /// `axis` of the index is given by the integer tile `at`, clamped to the axis.
   Val gather(int buffer, std::span<const Dim> index, int axis, Val at, const Limits& limits);
   void scatter(ScalarOp mode, int buffer, std::span<const Dim> index, int axis, Val at, Val v, const Limits& limits);
-  void prefetch(int buffer, std::span<const Dim> index);
+  void prefetch(int buffer, std::span<const Dim> index, Fetch how = Fetch::near);
   void check(Val condition, int guard);
   /// A scalar integer tile as a symbol in [0, extent).
   Dim index(std::string_view stem, Val v, Dim extent);

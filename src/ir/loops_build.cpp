@@ -202,8 +202,9 @@ void Builder::scatter(ScalarOp mode, int buffer, std::span<const Dim> index, int
   push(n, both, index);
 }
 
-void Builder::prefetch(int buffer, std::span<const Dim> index) {
+void Builder::prefetch(int buffer, std::span<const Dim> index, Fetch how) {
   Node n{.kind = Kind::prefetch};
+  n.at = static_cast<int>(how);
   n.buffer = buffer;
   push(n, {}, index);
 }

@@ -165,7 +165,10 @@ class NodeCheck {
   }
 
   void memory() {
-    if (i_.kind == Kind::prefetch) return;
+    if (i_.kind == Kind::prefetch) {
+      if (i_.at < 0 || i_.at > static_cast<int>(Fetch::write)) wrong("fetches in a way that is none");
+      return;
+    }
     if (i_.tile.dtype != buffer().dtype)
       wrong("is a tile of " + std::string(name(i_.tile.dtype)) + ", but " + buffer().name + " holds " +
             std::string(name(buffer().dtype)));

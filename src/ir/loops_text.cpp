@@ -23,6 +23,8 @@ namespace {
 
 constexpr std::string_view kRoles[] = {"in", "out", "inout", "temp", "scratch"};
 
+constexpr const char* kFetch[] = {"", ".far", ".write"};
+
 class Printer {
  public:
   Printer(const Kernel& k, bool canonical) : k_(k), canonical_(canonical) {}
@@ -128,7 +130,7 @@ class Printer {
                  std::to_string(n.at) + values(n) + " to " + access(n, false);
         break;
       case Kind::alloc: text_ += "alloc " + buffer(static_cast<size_t>(n.buffer)); break;
-      case Kind::prefetch: text_ += "prefetch " + access(n, false); break;
+      case Kind::prefetch: text_ += "prefetch" + std::string(kFetch[n.at]) + " " + access(n, false); break;
       case Kind::check: text_ += "check " + std::to_string(n.at) + "," + values(n); break;
       case Kind::loop: loop(v, n); break;
       case Kind::yield: text_ += n.arg_count ? "} yield" + values(n) : "}"; break;
@@ -388,6 +390,11 @@ class KernelParser {
       push(n, {});
     } else if (cursor_.eat("prefetch")) {
       Node n{.kind = Kind::prefetch};
+      if (cursor_.eat(".")) {
+        bool far = cursor_.eat("far");
+        if (!far) cursor_.need("write");
+        n.at = static_cast<int>(far ? Fetch::far : Fetch::write);
+      }
       access(n, false);
       push(n, {}, index_);
     } else if (cursor_.eat("check")) {

@@ -251,10 +251,13 @@ class Verifier {
     }
   }
 
-  /// Minima and maxima that the bounds decide, as what they are.
+  /// Minima, maxima and quotients that the bounds decide, as what they are.
   Dim decided(Dim d) const {
     if (d.is_constant()) return d;
     const DimNode* n = d.node();
+    if (n->kind == DimNode::Kind::floordiv && provably_nonnegative(n->a, bounds_) &&
+        provably_nonnegative(n->b - Dim(1) - n->a, bounds_))
+      return 0;
     if (n->kind == DimNode::Kind::min || n->kind == DimNode::Kind::max) {
       bool least = n->kind == DimNode::Kind::min;
       if (provably_nonnegative(n->a - n->b, bounds_)) return decided(least ? n->b : n->a);
@@ -510,13 +513,27 @@ class Verifier {
     for (Dim s : symbols_of(rest)) {
       if (!fixed(s)) inner.emplace_back(s, 0);
     }
-    for (Dim base : {Dim(0), substitute(rest, inner)})
+    for (Dim base : {Dim(0), substitute(rest, inner), terms_of(rest, fixed)})
       for (Dim width : {*step, -*step})
         if (provably_nonnegative(rest - base, bounds_) &&
             provably_nonnegative(width - Dim(1) - (rest - base), bounds_)) {
           t.apart.push_back({dimension, *step, base, {}});
           return;
         }
+  }
+
+  /// The terms of d whose symbols are all fixed.
+  template <class Fixed>
+  static Dim terms_of(Dim d, const Fixed& fixed) {
+    if (d.is_constant()) return d;
+    Dim sum = 0;
+    for (const auto& t : d.node()->terms) {
+      Dim term = t.coefficient;
+      for (const DimNode* atom : t.atoms) term = term * Dim(atom);
+      auto symbols = symbols_of(term);
+      if (std::all_of(symbols.begin(), symbols.end(), fixed)) sum = sum + term;
+    }
+    return sum;
   }
 
   /// A variable of a loop around the watched one: the same for all its iterations.

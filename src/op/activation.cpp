@@ -57,7 +57,8 @@ std::vector<Type> attention_type(std::span<const Type> t, const Attrs&) {
   if (t[2].dim(-2) != t[1].dim(-2))
     fail("attention", "expected a 'value' for each of " + to_string(t[1].dim(-2)) + " keys, got " + to_string(t[2]));
   if (t[1].dim(-2) == Dim(0))
-    fail("attention", "expected at least one key, got " + to_string(t[1]) + ", whose weights have no sum to be shares of");
+    fail("attention",
+         "expected at least one key, got " + to_string(t[1]) + ", whose weights have no sum to be shares of");
   Shape scores(t[0].shape().begin(), t[0].shape().end());
   scores.back() = t[1].dim(-2);
   if (t.size() == 4) {

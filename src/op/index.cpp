@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "ir/guard.h"
 #include "ir/loops.h"
 #include "op/families.h"
 #include "op/oracle.h"
@@ -49,8 +50,9 @@ i64 axis_of(const Attrs& a) { return a.get<i64>("axis"); }
 std::vector<Type> gather_type(Types t, const Attrs& a) {
   i64 axis = axis_of(a);
   check_axis("gather", axis, t[0].rank());
-  if (t[0].shape()[at(axis)] == Dim(0) && t[1].size() != Dim(0))
-    fail("gather", "expected at least one element along axis " + std::to_string(axis) + ", got " + to_string(t[0]));
+  expect_nonnegative("gather", t[0].shape()[at(axis)] - min(t[1].size(), 1), [&] {
+    return "expected at least one element along axis " + std::to_string(axis) + ", got " + to_string(t[0]);
+  });
   Shape shape(t[0].shape().begin(), t[0].shape().end());
   shape.erase(shape.begin() + axis);
   shape.insert(shape.begin() + axis, t[1].shape().begin(), t[1].shape().end());
@@ -162,9 +164,10 @@ void check_fits(std::string_view op, Type x, Coords sizes) {
                  std::to_string(sizes.size()));
   check_extents(op, sizes);
   for (size_t i = 0; i < sizes.size(); ++i)
-    if (provably_nonnegative(sizes[i] - x.shape()[i] - Dim(1)))
-      fail(op, "expected a window of at most " + to_string(x.shape()[i]) + " on axis " + std::to_string(i) + " of " +
-                   to_string(x) + ", got " + to_string(sizes[i]));
+    expect_nonnegative(op, x.shape()[i] - sizes[i], [&] {
+      return "expected a window of at most " + to_string(x.shape()[i]) + " on axis " + std::to_string(i) + " of " +
+             to_string(x) + ", got " + to_string(sizes[i]);
+    });
 }
 
 /// Windows of `sizes` at starts [n, rank] in n arrays of `shape`: the arrays seen as rows, trailing axes that windows

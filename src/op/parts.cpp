@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ir/guard.h"
 #include "op/emit.h"
 #include "op/families.h"
 #include "op/oracle.h"
@@ -143,9 +144,11 @@ std::vector<Type> slice_type(Types t, const Attrs& attrs) {
     std::string axis = " on axis " + std::to_string(i);
     if (s.strides[i] < 1)
       fail("slice", "expected a stride of at least 1" + axis + ", got " + std::to_string(s.strides[i]) + "; use flip");
-    if (surely_less(s.starts[i], 0) || surely_less(s.limits[i], s.starts[i]) || surely_less(extent, s.limits[i]))
-      fail("slice", "expected 0 <= start <= limit <= " + to_string(extent) + axis + ", got " + to_string(s.starts[i]) +
-                        " and " + to_string(s.limits[i]));
+    for (Dim room : {s.starts[i], s.limits[i] - s.starts[i], extent - s.limits[i]})
+      expect_nonnegative("slice", room, [&] {
+        return "expected 0 <= start <= limit <= " + to_string(extent) + axis + ", got " + to_string(s.starts[i]) +
+               " and " + to_string(s.limits[i]);
+      });
     shape.push_back(ceildiv(s.limits[i] - s.starts[i], s.strides[i]));
   }
   return {t[0].with(shape)};

@@ -102,7 +102,15 @@ void Context::release_arena(size_t keep) {
 }
 
 void Context::bind(const DimEnv& env) {
+  bind_sizes(env);
+  if (!broken_.empty()) throw Error(broken_);
+}
+
+/// A guard that does not hold is an error when the plan runs: of a branch, perhaps never.
+void Context::bind_sizes(const DimEnv& env) {
   bound_ = false;
+  broken_ = broken_guard(plan_->guards(), env);
+  if (!broken_.empty()) return;
   work_ = 0;
   plan_arena(env);
   auto instructions = plan_->instructions();
@@ -143,7 +151,7 @@ void Context::bind_instruction(const Instruction& i, Bound& bound, const DimEnv&
   }
   for (const PlanPtr& body : i.bodies) {
     bound.bodies.push_back(std::make_unique<Context>(body));
-    bound.bodies.back()->bind(env);
+    bound.bodies.back()->bind_sizes(env);
     arena_bytes_ += bound.bodies.back()->arena_bytes();
   }
   if (i.kind == Instruction::Kind::scan) bound.length = evaluate(i.attrs.get<Shape>("length")[0], env);
@@ -154,6 +162,7 @@ void Context::bind_instruction(const Instruction& i, Bound& bound, const DimEnv&
 // ---------------------------------------------------------------- running
 
 void Context::run(std::span<std::byte* const> inputs, std::span<std::byte* const> outputs) {
+  if (!broken_.empty()) throw Error(broken_);
   const RunLimits* limits = run_limits();
   if (!arena_ && own_bytes_ > 0) {
     if (limits) check_memory(*limits, arena_bytes_, 0);

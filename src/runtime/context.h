@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "runtime/plan.h"
@@ -14,7 +15,7 @@ class Context {
   explicit Context(PlanPtr plan);
 
   const Plan& plan() const { return *plan_; }
-  /// Fixes the sizes: plans the arena, evaluates every extent.
+  /// Fixes the sizes: plans the arena, evaluates every extent. Error of a guard that they break.
   void bind(const DimEnv& env);
   bool bound() const { return bound_; }
   /// Runs on memory of the bound sizes, one pointer for each input and output.
@@ -42,6 +43,7 @@ class Context {
     std::vector<std::byte*> second_inputs, second_outputs;
   };
 
+  void bind_sizes(const DimEnv& env);
   void plan_arena(const DimEnv& env);
   void take_arena();
   void bind_instruction(const Instruction& i, Bound& bound, const DimEnv& env);
@@ -56,6 +58,7 @@ class Context {
 
   PlanPtr plan_;
   bool bound_ = false;
+  std::string broken_;  // what the guard says that the sizes break
   i64 work_ = 0;
   StoragePtr arena_;
   size_t own_bytes_ = 0, arena_bytes_ = 0;           // of arena_; with those of bodies

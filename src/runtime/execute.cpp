@@ -26,6 +26,12 @@ Target compiled_target() {
   return {.map_lanes = 16, .compiled = true, .vector_bits = cpu::vector_bits(cpu::host_isa())};
 }
 
+/// Where nothing compiles, plans for the compiler would only be slower in the interpreter.
+bool can_compile() {
+  static const bool can = cpu::compiler_problem().empty();
+  return can;
+}
+
 /// A context with the shapes it is bound to.
 struct Bound {
   explicit Bound(PlanPtr p) : context(std::move(p)) {}
@@ -85,7 +91,7 @@ class Entry {
   /// The plan for the next run. Machine code is made once, by the thread that finds it worth while.
   PlanPtr plan() {
     Tier wanted = chosen_tier;
-    bool compile = wanted == Tier::compiled || (wanted == Tier::automatic && worked_ > kCompileWork);
+    bool compile = wanted == Tier::compiled || (wanted == Tier::automatic && worked_ > kCompileWork && can_compile());
     PlanPtr& slot = plans_[compile];
     std::lock_guard lock(build_mutex_);
     if (!slot) slot = Plan::build(graph_, compile ? compiled_target() : Target{}, true);

@@ -60,6 +60,7 @@ class PlanBuilder {
         plan_->slots_[s].constant = n.attrs.get<Array>("value");
         slot_of_[n.first_result] = s;
       }
+    plan_->guards_ = guards_of(g_);
     for (Step& step : compiled_.steps) add(step);
     copy_outputs();
     make_kernels();

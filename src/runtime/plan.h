@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "compile/pipeline.h"
+#include "ir/guard.h"
 #include "runtime/executable.h"
 
 namespace tn {
@@ -64,6 +65,8 @@ class Plan {
   const std::vector<Type>& output_types() const { return output_types_; }
   /// Outputs that are an input's memory as it is: the input, else -1.
   const std::vector<int>& forwarded() const { return forwarded_; }
+  /// What must hold of the sizes it is bound to.
+  std::span<const Guard> guards() const { return guards_; }
   /// Phases of all kernels, for tests and inspection.
   size_t phase_count() const;
 
@@ -75,6 +78,7 @@ class Plan {
   std::vector<Instruction> instructions_;
   std::vector<Type> input_types_, output_types_;
   std::vector<int> forwarded_;
+  std::vector<Guard> guards_;
 };
 using PlanPtr = std::shared_ptr<const Plan>;
 

@@ -1,6 +1,6 @@
 // Plans as text, both ways: what a plan file holds and `tenon inspect` shows.
 //
-//   plan(f32[n, 3]) -> (f32[n, 3]) forward [-1] {
+//   plan(f32[n, 3]) -> (f32[n, 3]) forward [-1] guards [<n - 1> "slice" "expected ..."] {
 //     0 input 0 f32[n, 3]
 //     1 constant 0 f32[3]
 //     2 output 0 f32[n, 3]

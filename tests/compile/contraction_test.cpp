@@ -3,6 +3,7 @@
 #include "compile/window.h"
 
 #include <algorithm>
+#include <map>
 
 #include "run_kernel.h"
 
@@ -77,45 +78,111 @@ TEST(TiledContraction, SymbolicSizes) {
     }
 }
 
+/// The names of a tiled kernel's buffers that are no argument of its user's, and their roles.
+std::map<std::string, loops::Buffer::Role> buffers(const Problem& p, bool provable = true) {
+  GraphIndex index(*p.graph);
+  Lowered l = lower_tiled_contraction(*p.graph, index, p.group, Target{}).value();
+  auto findings = verify(l.kernel);
+  EXPECT_TRUE(findings.empty() || !provable) << ::testing::PrintToString(findings);
+  std::map<std::string, loops::Buffer::Role> found;
+  for (const loops::Buffer& b : l.kernel.buffers)
+    if (b.role == loops::Buffer::Role::temp || b.role == loops::Buffer::Role::scratch) found[b.name] = b.role;
+  return found;
+}
+
+/// Panels are copied by the unit that reads them, in scratch, unless a plan can lay them out ahead of time or units are
+/// too few.
+TEST(TiledContraction, WhoCopiesPanels) {
+  auto own = [](const Problem& p) { return buffers(p).contains("panel"); };
+  auto shared = [](const Problem& p) { return buffers(p).contains("panels"); };
+  for (bool turned : {false, true})
+    for (auto [m, n, k] : {std::tuple{260, 1024, 37}, {301, 1000, 64}, {600, 300, 17}, {13, 1000, 2600}}) {
+      Builder b;
+      Value y = turned ? input(b, {n, k}) : input(b, {k, n});
+      Problem p = problem(b, {dot(input(b, {m, k}), y, {}, {}, {1}, {turned ? 1 : 0})});
+      SCOPED_TRACE(std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k));
+      EXPECT_TRUE(own(p) && !shared(p));
+      expect_same(p);
+    }
+  {  // rows a page apart are copied first
+    Builder b;
+    Problem p = problem(b, {dot(input(b, {270, 33}), input(b, {33, 1100}), {}, {}, {1}, {0})});
+    EXPECT_TRUE(own(p));
+    expect_same(p);
+  }
+  {  // a constant
+    Builder b;
+    Value x = input(b, {300, 37}), y = constant(b, Array::zeros(DType::f32, {37, 1024}));
+    EXPECT_TRUE(shared(problem(b, {dot(x, y, {}, {}, {1}, {0})})));
+  }
+  {  // too little work for many units
+    Builder b;
+    EXPECT_TRUE(shared(problem(b, {dot(input(b, {300, 37}), input(b, {64, 37}), {}, {}, {1}, {1})})));
+  }
+  {  // one operand for all of a batch of few rows
+    Builder b;
+    Problem p = problem(b, {dot(input(b, {4, 33, 37}), input(b, {37, 2000}), {}, {}, {2}, {0})});
+    expect_same(p);
+    Builder c;
+    Value y = input(c, {20, 5, 37}), x = input(c, {20, 37, 5, 37});
+    Problem few = problem(c, {dot(x, y, {0}, {0}, {3}, {2})});
+    expect_same(few);
+  }
+  {  // several reduction axes, several panels a unit, and a batch
+    Builder b;
+    Value x = input(b, {3, 2, 37, 263}), y = input(b, {3, 2, 37, 97});
+    expect_same(problem(b, {dot(x, y, {0}, {0}, {1, 2}, {1, 2})}));
+  }
+}
+
+/// As an optimiser's step in the epilogue: several long results, so that units go along whole rows of these.
+TEST(TiledContraction, SeveralLongResultsGoByRows) {
+  Dim any = Dim::symbol("m");
+  for (auto [m, n, k] : {std::tuple{Dim(300), 1024, 20}, {Dim(301), 500, 33}, {any, 300, 16}, {Dim(300), 1024, 200}}) {
+    Builder b;
+    Value x = b.input(Type::tensor(DType::f32, {Dim(k), m})), y = input(b, {k, n});
+    Value state = b.input(Type::tensor(DType::f32, {m, Dim(n)}));
+    Value sum = dot(x, y, {}, {}, {0}, {0}), v = state;
+    for (int i = 0; i < 8; ++i) v = add(mul(v, sum), sum);
+    Problem p = problem(b, {v, mul(sum, sum)}, {"mul", "add"});
+    p.sizes.set(any, 29);
+    SCOPED_TRACE(to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k));
+    EXPECT_EQ(buffers(p, m != any).contains("panels"), k < 200);  // 200 x 1024 is too much for the second cache
+    expect_same(p);
+  }
+}
+
 /// As gradients of weights are: the first operand runs along the rows and its steps lie far apart, so that it is
 /// copied.
 TEST(TiledContraction, StridedRowsAreCopied) {
-  auto temps = [](const Problem& p, bool provable = true) {
-    GraphIndex index(*p.graph);
-    Lowered l = lower_tiled_contraction(*p.graph, index, p.group, Target{}).value();
-    auto findings = verify(l.kernel);
-    EXPECT_TRUE(findings.empty() || !provable) << ::testing::PrintToString(findings);
-    size_t count = 0;
-    for (const auto& a : l.arguments) count += a.temp;
-    return count;
-  };
+  auto copied = [](const Problem& p, bool provable = true) { return buffers(p, provable).contains("strips"); };
   for (auto [m, n, k] : {std::tuple{258, 256, 64}, {259, 257, 65}, {301, 300, 75}, {1027, 266, 67}, {260, 784, 64}}) {
     Builder b;
     Value x = input(b, {k, m}), y = input(b, {k, n});
     SCOPED_TRACE(std::to_string(m) + "x" + std::to_string(n) + "x" + std::to_string(k));
     Problem p = problem(b, {dot(x, y, {}, {}, {0}, {0})});
-    EXPECT_EQ(temps(p), 2u);
+    EXPECT_TRUE(copied(p));
     expect_same(p);
   }
   {  // steps that are near each other, or used by few lanes, are read where they lie
     Builder b;
-    EXPECT_EQ(temps(problem(b, {dot(input(b, {70, 20}), input(b, {70, 270}), {}, {}, {0}, {0})})), 1u);
+    EXPECT_FALSE(copied(problem(b, {dot(input(b, {70, 20}), input(b, {70, 270}), {}, {}, {0}, {0})})));
   }
   {
     Builder b;
-    EXPECT_EQ(temps(problem(b, {dot(input(b, {70, 400}), input(b, {70, 130}), {}, {}, {0}, {0})})), 1u);
+    EXPECT_FALSE(copied(problem(b, {dot(input(b, {70, 400}), input(b, {70, 130}), {}, {}, {0}, {0})})));
   }
   {  // a batch and two contracted axes, where the units are too many for what the verifier proves
     Builder b;
     Value x = input(b, {3, 2, 37, 263}), y = input(b, {3, 2, 37, 270});
     Problem p = problem(b, {dot(x, y, {0}, {0}, {1, 2}, {1, 2})});
-    EXPECT_EQ(temps(p, false), 2u);
+    EXPECT_TRUE(copied(p, false));
     expect_same(p);
   }
   {  // two contracted axes, as of batches of sequences
     Builder b;
     Problem p = problem(b, {dot(input(b, {4, 37, 263}), input(b, {4, 37, 270}), {}, {}, {0, 1}, {0, 1})});
-    EXPECT_EQ(temps(p), 2u);
+    EXPECT_TRUE(copied(p));
     expect_same(p);
   }
   {  // a reduction in blocks
@@ -256,6 +323,8 @@ TEST(WindowContraction, ManyShapes) {
       {{2, 6, 5, 5}, {9, 6, 1, 1}, {2, 2}, {0, 0}, {0, 0}},
       {{0, 2, 5, 4}, {3, 2, 3, 3}},
       {{1, 2, 3, 3}, {3, 2, 3, 3}, {1, 1}, {0, 0}, {0, 0}},
+      {{65, 1, 28, 28}, {3, 1, 3, 3}},  // units of two pictures, and of one
+      {{1, 40, 9, 9}, {40, 40, 3, 3}},  // weights packed in a phase of their own
   };
   for (const Window& c : kAll) {
     Builder b;
@@ -320,15 +389,80 @@ TEST(WindowGradient, ReadsThroughMovements) {
 }
 
 TEST(WindowContraction, FusesBothSides) {
+  for (i64 features : {40, 32, 16}) {
+    Builder b;
+    Value x = input(b, {2, 3, 14, 14}), w = input(b, {3, features, 3, 3});
+    Value bias = input(b, {features}), more = input(b, {2, features, 14, 14});
+    Value positive = maximum(x, zeros_like(x));
+    Value flipped = flip(permute(w, {1, 0, 2, 3}), {2, 3});
+    Value sum = conv(positive, flipped, {{}, {}});
+    Value biased = add(add(sum, broadcast(bias, shape_of(sum), {1})), more);
+    expect_same(problem(b, {maximum(biased, zeros_like(biased))}, {"add", "broadcast", "maximum", "permute", "flip"}),
+                true, lower_window_contraction);
+  }
+}
+
+/// Units pack the weights for themselves where that is little beside their work.
+TEST(WindowContraction, PacksInsideUnits) {
+  auto phases = [](std::vector<i64> x, std::vector<i64> w) {
+    Builder b;
+    Problem p = problem(b, {conv(input(b, x), input(b, w), {{}, {}})});
+    GraphIndex index(*p.graph);
+    return lower_window_contraction(*p.graph, index, p.group, Target{})->kernel.phases().size();
+  };
+  EXPECT_EQ(phases({128, 32, 28, 28}, {32, 32, 3, 3}), 1u);
+  EXPECT_EQ(phases({2, 8, 14, 14}, {32, 8, 3, 3}), 1u);
+  EXPECT_EQ(phases({128, 64, 14, 14}, {64, 64, 3, 3}), 2u);
+  EXPECT_EQ(phases({1, 64, 14, 14}, {64, 64, 3, 3}), 2u);
+  EXPECT_EQ(phases({128, 512, 28, 28}, {512, 512, 3, 3}), 2u);
+}
+
+// ---------------------------------------------------------------- fetching ahead
+
+/// The value (inputs come first) that each prefetch of the kernel asks for, by how.
+std::vector<std::pair<u32, int>> fetched(const Lowered& l) {
+  std::vector<std::pair<u32, int>> found;
+  for (const loops::Node& n : l.kernel.nodes) {
+    if (n.kind != loops::Kind::prefetch) continue;
+    auto first = l.kernel.buffers.begin();
+    auto argument = std::count_if(first, first + n.buffer, [](const loops::Buffer& b) { return b.is_argument(); });
+    found.emplace_back(l.arguments[static_cast<size_t>(argument)].value, n.at);
+  }
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
+  return found;
+}
+
+/// The next picture, what is added and what is stored; not the bias, which is read again and again.
+TEST(WindowContraction, FetchesAhead) {
   Builder b;
-  Value x = input(b, std::vector<i64>{2, 3, 14, 14}), w = input(b, std::vector<i64>{3, 40, 3, 3});
-  Value bias = input(b, std::vector<i64>{40}), more = input(b, std::vector<i64>{2, 40, 14, 14});
-  Value positive = maximum(x, zeros_like(x));
-  Value flipped = flip(permute(w, {1, 0, 2, 3}), {2, 3});
-  Value sum = conv(positive, flipped, {{}, {}});
-  Value biased = add(add(sum, broadcast(bias, shape_of(sum), {1})), more);
-  expect_same(problem(b, {maximum(biased, zeros_like(biased))}, {"add", "broadcast", "maximum", "permute", "flip"}),
-              true, lower_window_contraction);
+  Value x = input(b, std::vector<i64>{9, 3, 14, 14}), w = input(b, std::vector<i64>{40, 3, 3, 3});
+  Value bias = input(b, std::vector<i64>{40}), more = input(b, std::vector<i64>{9, 40, 14, 14});
+  Value sum = conv(x, w, {{}, {}});
+  Value y = add(add(sum, broadcast(bias, shape_of(sum), {1})), more);
+  Problem p = problem(b, {y}, {"add", "broadcast"});
+  GraphIndex index(*p.graph);
+  auto l = lower_window_contraction(*p.graph, index, p.group, Target{});
+  using loops::Fetch;
+  auto how = [](Fetch f) { return static_cast<int>(f); };
+  std::vector<std::pair<u32, int>> want{
+      {0, how(Fetch::far)}, {3, how(Fetch::near)}, {p.graph->outputs()[0], how(Fetch::write)}};
+  EXPECT_EQ(fetched(l.value()), want);
+}
+
+/// Both operands of a gradient of weights, though they are read through movements.
+TEST(WindowGradient, FetchesAhead) {
+  Builder b;
+  Value x = input(b, {32, 5, 6, 6}), ct = input(b, {32, 18, 6, 6});
+  Value parts = permute(reshape(ct, {2, 16, 18, 6, 6}), {0, 2, 1, 3, 4});
+  Window c{{}, {}};
+  c.groups = 2;
+  Value y = conv(permute(x, {1, 0, 2, 3}), reshape(parts, {36, 16, 6, 6}), c);
+  Problem p = problem(b, {y}, {"reshape", "permute"});
+  GraphIndex index(*p.graph);
+  auto l = lower_window_contraction(*p.graph, index, p.group, Target{});
+  int far = static_cast<int>(loops::Fetch::far);
+  EXPECT_EQ(fetched(l.value()), (std::vector<std::pair<u32, int>>{{0, far}, {1, far}}));
 }
 
 }  // namespace

@@ -105,6 +105,16 @@ TEST(Golden, ProductsHaveNoCallsAndNoSpills) {
     }
 }
 
+/// A convolution asks early for the next picture and for the lines that it will store.
+TEST(Golden, ConvolutionsFetchAhead) {
+  Golden g = conv(32, 32, 28, -1);
+  Target target{.map_lanes = 16, .compiled = true, .vector_bits = 512};
+  std::string all;
+  for (const Step& s : compile_graph(g.graph, target).steps) all += cpu::assembly(s.lowered.kernel, cpu::Isa::avx512);
+  EXPECT_NE(all.find("prefetcht1"), std::string::npos);
+  EXPECT_NE(all.find("prefetchw"), std::string::npos);
+}
+
 /// The count sees spills where there are some: 16 accumulators are too many for AVX2.
 TEST(Golden, SpillsAreCounted) {
   Golden g = matmul(512, 512, 512, false);

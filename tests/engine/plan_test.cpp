@@ -134,7 +134,7 @@ TEST(Plan, OfAnotherCodeVersionIsBuiltAgain) {
   if (!has_code()) GTEST_SKIP() << cpu::compiler_problem();
   std::string bytes = bytes_of(build(small_network()));
   u64 stored = runtime_counters().kernels_stored;
-  Plan loaded = opened(patched(bytes, "code 1\n", "code 9\n"));
+  Plan loaded = opened(patched(bytes, "code " + std::to_string(kCodeFormat) + "\n", "code 9\n"));
   EXPECT_NE(loaded.note().find("code is of version 9"), std::string::npos) << loaded.note();
   EXPECT_EQ(runtime_counters().kernels_stored, stored);
   Plan again = opened(bytes, true);
@@ -238,7 +238,7 @@ TEST(HostilePlan, StructureIsVerified) {
   std::string into_input = text.substr(0, copy) + "  copy 0 0\n}\n";
   expect_error([&] { parse_plan(into_input, tables); }, "expected only outputs and temps written");
   std::string deep;
-  for (int i = 0; i < 100000; ++i) deep += "plan() -> () forward [] { cond cond 1 () -> () spare [] {} [";
+  for (int i = 0; i < 100000; ++i) deep += "plan() -> () forward [] guards [] { cond cond 1 () -> () spare [] {} [";
   expect_error([&] { parse_plan(deep, tables); }, "at most 200 levels");
 }
 

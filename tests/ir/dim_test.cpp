@@ -122,6 +122,36 @@ TEST_F(Dims, ProofsHold) {
   EXPECT_GT(proved, 300);
 }
 
+/// A flat index and its coordinates: divisions by a size, and by a multiple of it.
+TEST_F(Dims, ProofsAboutCoordinatesHold) {
+  Random random{5};
+  Dim a = symbols[0], b = symbols[1], c = symbols[2], quotient = floordiv(c, a), outer = floordiv(c, a * 2);
+  std::vector<Bound> bounds{{a, Dim(1), std::nullopt}, {b, Dim(1), std::nullopt}, {c, Dim(0), a * b - Dim(1)}};
+  std::vector<Sample> all;
+  for (Dim d : {a, b, c, quotient, outer, a * quotient, a * outer, b * a}) all.push_back({d, 0});
+  int proved = 0, with_quotient = 0;
+  for (int i = 0; i < 6000; ++i) {
+    Dim d = 0;
+    for (i64 terms = random.pick(1, 4); terms > 0; --terms)
+      d = d + all[static_cast<size_t>(random.pick(0, 7))].dim * Dim(random.pick(-3, 3));
+    d = d + Dim(random.pick(-2, 2));
+    if (!provably_nonnegative(d, bounds)) continue;
+    ++proved;
+    with_quotient += to_string(d).find("//") != std::string::npos;
+    for (i64 av = 1; av <= 5; ++av)
+      for (i64 bv = 1; bv <= 5; ++bv)
+        for (i64 cv = 0; cv < av * bv; ++cv) {
+          DimEnv at;
+          at.set(a, av);
+          at.set(b, bv);
+          at.set(c, cv);
+          ASSERT_GE(evaluate(d, at), 0) << to_string(d) << " at " << av << ", " << bv << ", " << cv;
+        }
+  }
+  EXPECT_GT(proved, 300);
+  EXPECT_GT(with_quotient, 100);
+}
+
 TEST_F(Dims, ProveWhatKernelsNeed) {
   Dim n = Dim::symbol("dim_n"), m = Dim::symbol("dim_m"), i = Dim::symbol("dim_i");
   std::vector<Bound> block{{n, Dim(1), std::nullopt}, {i, Dim(0), ceildiv(n, 64) - Dim(1)}};
@@ -133,6 +163,13 @@ TEST_F(Dims, ProveWhatKernelsNeed) {
   EXPECT_TRUE(provably_nonnegative(mod(i, m), flat));
   EXPECT_TRUE(provably_nonnegative(m - 1 - mod(i, m), flat));
   EXPECT_FALSE(provably_nonnegative(m - 2 - mod(i, m), flat));
+  // Rows of blocks and the block in its row: i = D x + t, though D is no number.
+  Dim blocks = ceildiv(m, 64);
+  std::vector<Bound> tiled{{n, Dim(1), std::nullopt}, {m, Dim(1), std::nullopt}, {i, Dim(0), n * blocks - Dim(1)}};
+  Dim row = floordiv(i, blocks), start = (i - blocks * row) * 64;
+  EXPECT_TRUE(provably_nonnegative(n * m - 1 - row * m - start, tiled));
+  EXPECT_FALSE(provably_nonnegative(n * m - 2 - row * m - start, tiled));
+  EXPECT_TRUE(provably_nonnegative(row * m + start, tiled));
   // Divisions of one symbol by multiples of a number move together.
   std::vector<Bound> two{{i, Dim(0), Dim(23)}};
   EXPECT_TRUE(provably_nonnegative(Dim(5) - floordiv(i, 12) * 3 - mod(i, 3), two));

@@ -202,6 +202,8 @@ inline Kernel gather_rows() {
     Val ahead = b.load(at, Dims{min(i + Dim(8), n - Dim(1))}, 1, 1);
     Dim u = b.index("u", ahead, m);
     b.prefetch(x, Dims{u, 0});
+    b.prefetch(x, Dims{u, 16}, Fetch::far);
+    b.prefetch(y, Dims{i, 0}, Fetch::write);
     Val here = b.load(at, Dims{i}, 1, 1);
     Dim s = b.index("s", here, m);
     Val v = b.load(x, Dims{s, lane()}, 1, 64);

@@ -10,7 +10,18 @@
 namespace tn::loops {
 namespace {
 
-using namespace samples;
+using samples::add;
+using samples::all;
+using samples::chain;
+using samples::cumsum;
+using samples::Dims;
+using samples::gather_rows;
+using samples::matmul;
+using samples::Role;
+using samples::size;
+using samples::softmax;
+using samples::transpose;
+using samples::Vals;
 
 TEST(Verify, AcceptsSoundKernels) {
   for (const Kernel& k : all()) {
@@ -112,6 +123,36 @@ TEST(Verify, AcceptsReversedAndFlatParallelStores) {
   for (Node& s : k.nodes)
     if (s.kind == Kind::store && s.dim_count == 3) k.dims[s.first_dim + 1] = 0;
   expect_finding(k, "keep apart in Z");
+}
+
+/// One sweep over several tensors: inside the part of one, its iterations count from where the part begins.
+TEST(Verify, AcceptsPartsOfASweepAndWhatAQuotientCannotBe) {
+  const char* sweep = R"(kernel sweep(; out y: f32[7000] by [1]) scratch 0 {
+  parallel p < 9 {
+    for t < max(0, min(1, min(-p + 6, p - 1))) {
+      for k < ((min(-2048*max(0, min(3, p - 2)) + 7000, 2048))//(64)) {
+        %3 = f32<1x64> const 1.0
+        store y[64*k + l + 2048*max(0, min(3, p - 2))] = %3
+      }
+      for u < ((min(-2048*max(0, min(3, p - 2)) + 7000, 2048) + 63)//(64)) - ((min(-2048*max(0, min(3, p - 2)) + 7000, 2048))//(64)) {
+        %7 = f32<1x64> const 1.0
+        store y[64*((min(-2048*max(0, min(3, p - 2)) + 7000, 2048))//(64)) + l + 2048*max(0, min(3, p - 2))] where l < min(-2048*max(0, min(3, p - 2)) + 7000, 2048) - 64*((min(-2048*max(0, min(3, p - 2)) + 7000, 2048))//(64)) = %7
+      }
+    }
+  }
+}
+)";
+  Kernel k = parse_kernel(sweep);
+  EXPECT_EQ(verify(k), std::vector<std::string>());
+  last(k, Kind::store).lane_limit = 64;  // the next part begins there
+  EXPECT_NE(verify(k), std::vector<std::string>());
+  auto pack = [](const char* count) {
+    return parse_kernel(std::string("kernel pack(; out y: f32[400] by [1]) scratch 0 {\n  parallel p < ") + count +
+                        " {\n    for k < 4 {\n      %2 = f32<1x4> const 1.0\n      store y[-32*((p)//(2)) + 4*k + "
+                        "l + 16*p] = %2\n    }\n  }\n}\n");
+  };
+  EXPECT_EQ(verify(pack("2")), std::vector<std::string>());
+  expect_finding(pack("4"), "keep apart in y");
 }
 
 TEST(Verify, AcceptsBlocksWithATailAndInterleavedColumns) {
@@ -257,6 +298,9 @@ TEST(Verify, FindsWrongTypes) {
   k = cumsum();
   last(k, Kind::slice).at = 16;
   expect_finding(k, "lies outside");
+  k = gather_rows();
+  last(k, Kind::prefetch).at = 3;
+  expect_finding(k, "in a way that is none");
 }
 
 TEST(Verify, FindsUnspecifiedElements) {

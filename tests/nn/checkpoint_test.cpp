@@ -74,8 +74,8 @@ TEST(Checkpoint, RefusesAndLeavesEverything) {
   EXPECT_EQ(b.fc.weight.to_vector<float>(), before);
 }
 
-// What a killed process left goes; what is being written, which is locked, stays. The number of the process says nothing:
-// it may be another host's.
+// What a killed process left goes; what is being written, which is locked, stays. The number of the process says
+// nothing: it may be another host's.
 TEST(Checkpoint, RemovesWhatKilledWritesLeft) {
   Folder folder;
   std::string path = folder.path + "/run.safetensors";

@@ -113,16 +113,17 @@ TEST_P(Donation, AnInputThatIsAnOutputIsKept) {
 /// A loop whose variable nothing mentions may still run twice: then what it read has been overwritten.
 TEST(InPlace, OnlyWhatIsMadeOnce) {
   auto kernel = [](const char* count) {
-    return loops::parse_kernel(std::string("kernel k(n; in A: f32[16*n] by [1], out Y: f32[16*n] by [1]) scratch 0 {\n") +
-                               "  parallel i < n {\n"
-                               "    for t < " +
-                               count +
-                               " {\n"
-                               "      %2 = f32<1x16> load A[l + 16*i]\n"
-                               "      %3 = f32<1x16> add %2, %2\n"
-                               "      store Y[l + 16*i] = %3\n"
-                               "    }\n"
-                               "  }\n}\n");
+    return loops::parse_kernel(
+        std::string("kernel k(n; in A: f32[16*n] by [1], out Y: f32[16*n] by [1]) scratch 0 {\n") +
+        "  parallel i < n {\n"
+        "    for t < " +
+        count +
+        " {\n"
+        "      %2 = f32<1x16> load A[l + 16*i]\n"
+        "      %3 = f32<1x16> add %2, %2\n"
+        "      store Y[l + 16*i] = %3\n"
+        "    }\n"
+        "  }\n}\n");
   };
   int in[] = {0};
   EXPECT_TRUE(in_place(kernel("1"), in, 1));

@@ -20,9 +20,9 @@ TEST(Profile, ALoopsBodyCountsOnce) {
         %1: f32[20000] = scan(%0) {body=graph(%0: f32[20000]) {
             %1: f32[20000] = sin(%0)
             return %1
-          }, carry=1, consts=0, length=[5], reverse=false}
+          }, carry=1, consts=0, length=<5>, reverse=false}
         return %1
-      }, carry=1, consts=0, length=[10], reverse=false}
+      }, carry=1, consts=0, length=<10>, reverse=false}
     return %1
   })");
   Array x = Array::zeros(DType::f32, {20000});

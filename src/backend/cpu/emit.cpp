@@ -33,6 +33,7 @@ void Emitter::phase(int number, Val begin) {
   std::string width = std::to_string(vector_bits_);
   function_->addFnAttr("min-legal-vector-width", width);
   function_->addFnAttr("prefer-vector-width", width);
+  function_->addFnAttr("target-features", "+prfchw");  // where a CPU lacks it, it does nothing
   function_->addFnAttr("tune-cpu", vector_bits_ == 512 ? "znver4" : "haswell");
   buffers_ = function_->getArg(0), sizes_ = function_->getArg(1);
   low_ = function_->getArg(2), high_ = function_->getArg(3);

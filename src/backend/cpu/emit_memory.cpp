@@ -271,8 +271,10 @@ void Emitter::emit_store(Val v) {
 void Emitter::emit_prefetch(Val v) {
   const Node& n = at(v);
   Access a = access(n, element_offset(kernel_.buffers[static_cast<size_t>(n.buffer)], kernel_.index(n)));
+  auto how = static_cast<loops::Fetch>(n.at);
+  Value *write = b_.getInt32(how == loops::Fetch::write), *locality = b_.getInt32(how == loops::Fetch::far ? 2 : 3);
   b_.CreateIntrinsic(llvm::Intrinsic::prefetch, {llvm::PointerType::getUnqual(context_)},
-                     {element_pointer(a, 0, 0), b_.getInt32(0), b_.getInt32(3), b_.getInt32(1)});
+                     {element_pointer(a, 0, 0), write, locality, b_.getInt32(1)});
 }
 
 // ---------------------------------------------------------------- gather and scatter

@@ -4,6 +4,7 @@
 
 #include "backend/ref/control.h"
 #include "compile/explain.h"
+#include "ir/guard.h"
 #include "ir/op_def.h"
 
 namespace tn {
@@ -95,6 +96,7 @@ std::vector<Array> ref_run_in(const Graph& g, std::span<const Array> inputs, Dim
   for (u32 o : g.outputs()) ++uses[o];
   std::vector<Array> operands;
   for (const Node& n : g.nodes()) {
+    if (std::string error = broken_guard(guards_of(g, n), env); !error.empty()) throw Error(error);
     operands.clear();
     for (u32 v : g.operands(n)) operands.push_back(values[v]);
     std::vector<Array> results = run_node(g, n, operands, env);
