@@ -10,7 +10,6 @@
 #include "ir/rewrite.h"
 #include "onnx/export.h"
 #include "onnx/import.h"
-#include "op/emit.h"
 #include "tensor/evaluate.h"
 #include "tensor/record.h"
 #include "tensor/trace.h"
@@ -216,7 +215,7 @@ Network detail::NetworkTrace::close(std::span<Tensor* const> results, const std:
   net->graph = make_graph(cut.graph->input_types().first(net->inputs.size()), [&](Builder& b, ValueSpan x) {
     Values all(x.begin(), x.end());
     auto bind = [&](const Tensor& t, const std::string& name) {
-      all.push_back(constant(b, value_of(t.node(), Location::current()), name));
+      all.push_back(b.emit1(op("constant"), {}, {{"value", value_of(t.node(), Location::current())}, {"name", name}}));
     };
     for (const auto& [name, t] : state_->weights) bind(t, name);
     for (const Tensor& t : cut.captures) bind(t, "");

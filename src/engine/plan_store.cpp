@@ -6,7 +6,6 @@
 #include "engine/plan_state.h"
 #include "ir/op_def.h"
 #include "ir/rewrite.h"
-#include "op/emit.h"
 #include "runtime/plan_text.h"
 #include "tenon/error.h"
 
@@ -38,7 +37,7 @@ GraphPtr bound(const Graph& g, size_t count, const std::vector<NamedAttr>& const
   return make_graph(g.input_types().first(count), [&](Builder& b, ValueSpan in) {
     Values all(in.begin(), in.end());
     for (const auto& [name, value] : constants)
-      all.push_back(constant(b, value, name));
+      all.push_back(b.emit1(op("constant"), {}, {{"value", value}, {"name", name}}));
     return inline_graph(b, g, all);
   });
 }
