@@ -77,6 +77,8 @@ std::vector<Dim> symbols_of(Dim d);
 std::optional<Dim> coefficient(Dim d, Dim symbol);
 /// Product of a shape.
 Dim product(std::span<const Dim> shape);
+/// Whether all extents are the same.
+bool same(std::span<const Dim> a, std::span<const Dim> b);
 
 /// Inclusive bounds of symbols in some scope; a missing one means "at least 0".
 struct Bound {

@@ -211,7 +211,9 @@ class Tensor {
   }
   /// The same untyped.
   const void* raw(Location at = Location::current()) const { return raw(-1, at); }
-  size_t nbytes() const { return static_cast<size_t>(size()) * static_cast<size_t>(bytes(dtype())); }
+  size_t nbytes(Location at = Location::current()) const {
+    return static_cast<size_t>(size(at)) * static_cast<size_t>(bytes(dtype(at)));
+  }
   /// Runs what is pending; returns itself.
   const Tensor& eval(Location at = Location::current()) const;
 

@@ -96,7 +96,10 @@ bool Clusters::reads_once(u32 node, u32 value) const {
 }
 
 /// Movements by which a small value is read at every place of a large one.
-static bool spreads(const Node& n) { return n.op->name == "broadcast" || n.op->name == "reshape"; }
+static bool spreads(const Node& n) {
+  const auto* m = n.op->lower.as<Movement>();
+  return m && m->holds != Movement::Holds::any;
+}
 
 /// Whether a value takes few operations on what lies in memory: one value as large as it is, and `small` ones.
 bool Clusters::is_cheap(u32 value, std::vector<u32>& small) const {
@@ -116,7 +119,7 @@ bool Clusters::is_cheap(u32 value, std::vector<u32>& small) const {
         v = g_.operands(g_.nodes()[p])[0];
         p = index_.producer[v];
       }
-      if (p != GraphIndex::kInput && g_.nodes()[p].op->name == "constant") continue;
+      if (p != GraphIndex::kInput && is_constant(g_.nodes()[p])) continue;
       bool whole = same(g_.type(v).shape(), shape);
       if (moved && g_.type(v).size() == g_.type(value).size()) return false;
       std::vector<u32>* list = !whole ? &small : p == GraphIndex::kInput || in_memory_[v] ? &large : &open;
@@ -160,7 +163,7 @@ void Clusters::add_on_the_way(std::vector<bool>& computed, std::vector<u32> from
     from.pop_back();
     for (u32 v : g_.operands(g_.nodes()[n])) {
       u32 p = index_.producer[v];
-      if (p == GraphIndex::kInput || computed[p] || g_.nodes()[p].op->name == "constant") continue;
+      if (p == GraphIndex::kInput || computed[p] || is_constant(g_.nodes()[p])) continue;
       // What is moved from the kernel's own values is not in memory yet when the kernel runs.
       if (in_memory_[v] && !(is_movement(p) && !opaque_[p] && reads_own(p))) continue;
       computed[p] = true;

@@ -14,9 +14,12 @@ constexpr i64 kFewRows = 16;         // that one thread may have
 
 }  // namespace
 
-bool is_alias(const Node& n) { return n.op->name == "reshape" || n.op->name == "barrier"; }
+bool is_alias(const Node& n) {
+  const auto* m = n.op->lower.as<Movement>();
+  return m ? m->holds == Movement::Holds::same : is(*n.op, Structured::Kind::barrier);
+}
 
-bool is_literal(const Node& n) { return n.op->name == "constant" && n.attrs.get<Array>("value").size() == 1; }
+bool is_literal(const Node& n) { return is_constant(n) && n.attrs.get<Array>("value").size() == 1; }
 
 Clusters::Clusters(const Graph& g, const GraphIndex& index, bool fusing)
     : g_(g),
@@ -32,7 +35,7 @@ Clusters::Clusters(const Graph& g, const GraphIndex& index, bool fusing)
   for (u32 o : g.outputs()) output_[o] = true;
   for (u32 n = 0; n < g.nodes().size(); ++n) {
     const Lower& lower = g.nodes()[n].op->lower;
-    if (g.nodes()[n].op->name == "constant") continue;
+    if (is_constant(g.nodes()[n])) continue;
     if (is_movement(n))
       find_sources(n);
     else if (lower.as<Scalar>())
@@ -78,7 +81,7 @@ std::vector<Clusters::Read> Clusters::reads(u32 node) const {
   std::vector<Read> found;
   for (u32 v : g_.operands(g_.nodes()[node])) {
     u32 p = index_.producer[v];
-    if (p == GraphIndex::kInput || g_.nodes()[p].op->name == "constant") continue;
+    if (p == GraphIndex::kInput || is_constant(g_.nodes()[p])) continue;
     if (!is_movement(p) || opaque_[p])
       found.push_back({v, false});
     else

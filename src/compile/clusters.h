@@ -112,9 +112,6 @@ class Clusters {
 /// Elements that one thread may have.
 inline constexpr i64 kMostAlone = 65536;
 
-inline bool same(std::span<const Dim> a, std::span<const Dim> b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end());
-}
 inline void add_once(std::vector<u32>& list, u32 x) {
   if (std::find(list.begin(), list.end(), x) == list.end()) list.push_back(x);
 }

@@ -102,7 +102,7 @@ class Fuser {
   /// Movements that lie in memory, aliases, and what is no kernel.
   void add_rest(u32 n) {
     const Node& node = g_.nodes()[n];
-    if (node.op->name == "constant" || clusters_.of(n) >= 0) return;
+    if (is_constant(node) || clusters_.of(n) >= 0) return;
     Planned p;
     p.place = n;
     for (u32 i = 0; i < node.result_count; ++i) p.writes.push_back(node.first_result + i);

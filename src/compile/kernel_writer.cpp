@@ -379,7 +379,7 @@ class NodeReader : public Reader {
 }  // namespace
 
 std::optional<Val> KernelWriter::literal(const Node& n) {
-  if (n.op->name != "constant") return std::nullopt;
+  if (!is_constant(n)) return std::nullopt;
   const Array& a = n.attrs.get<Array>("value");
   if (a.size() != 1) return std::nullopt;
   if (is_float(a.dtype)) return b_.constant(a.get(0), compute_dtype(a.dtype));

@@ -11,7 +11,7 @@ namespace tn {
 
 static Values inline_expanded(Builder& into, const Graph& g, ValueSpan inputs) {
   return inline_rewritten(into, g, inputs, [](Builder& b, const Node& n, ValueSpan x) -> std::optional<Values> {
-    if (n.op->name == "call") return inline_expanded(b, *n.attrs.get<GraphPtr>("body"), x);
+    if (is(*n.op, Structured::Kind::call)) return inline_expanded(b, *n.attrs.get<GraphPtr>("body"), x);
     const auto* rule = n.op->lower.as<Expand>();
     if (!rule || has_template(n)) return std::nullopt;
     std::vector<Type> types;

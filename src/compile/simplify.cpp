@@ -20,8 +20,6 @@ struct Rule {
   bool alone = false;  // only where nothing else uses the first operand, which is made again
 };
 
-bool same(std::span<const Dim> a, std::span<const Dim> b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
-
 bool is_number(Value v, double number) {
   auto c = constant_number(v);
   return c && *c == number && std::signbit(*c) == std::signbit(number);

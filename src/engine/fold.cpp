@@ -11,11 +11,6 @@ namespace tn {
 
 namespace {
 
-const OpDef& constant_op() {
-  static const OpDef& found = op("constant");
-  return found;
-}
-
 /// Small results may be larger than what they are made of.
 constexpr i64 kSmall = 4096;
 
@@ -33,7 +28,7 @@ class Folder {
  public:
   explicit Folder(const Graph& g) : g_(g), known_(g.value_count()), wanted_(g.value_count()) {
     for (const Node& n : g.nodes()) {
-      bool known = n.op == &constant_op() || computable(n);
+      bool known = is_constant(n) || computable(n);
       for (u32 i = 0; i < n.result_count; ++i) known_[n.first_result + i] = known;
     }
     auto want = [&](u32 v) { wanted_[v] = known_[v]; };
@@ -47,11 +42,11 @@ class Folder {
     if (values_.empty()) return nullptr;
     size_t next = 0;
     return rewrite_graph(g_, g_.input_types(), [&](Builder& b, const Node& n, ValueSpan) -> std::optional<Values> {
-      if (n.op == &constant_op() || !known_[n.first_result]) return std::nullopt;
+      if (is_constant(n) || !known_[n.first_result]) return std::nullopt;
       Values r(n.result_count);
       for (u32 i = 0; i < n.result_count; ++i)
         if (wanted_[n.first_result + i])
-          r[i] = b.emit1(constant_op(), {}, {{"value", values_[next++]}, {"name", std::string()}});
+          r[i] = constant(b, values_[next++]);
       return r;
     });
   }
@@ -73,7 +68,7 @@ class Folder {
     std::vector<Type> types;
     std::vector<Array> constants;
     for (const Node& n : g_.nodes())
-      if (n.op == &constant_op()) {
+      if (is_constant(n)) {
         types.push_back(g_.type(n.first_result));
         constants.push_back(n.attrs.get<Array>("value"));
       }
@@ -82,7 +77,7 @@ class Folder {
       size_t next = 0;
       for (const Node& n : g_.nodes()) {
         if (!known_[n.first_result]) continue;
-        if (n.op == &constant_op()) {
+        if (is_constant(n)) {
           env[n.first_result] = in[next++];
           continue;
         }

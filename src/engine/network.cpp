@@ -24,12 +24,7 @@ struct Network::Lifted {
 
 namespace {
 
-const OpDef& constant_op() {
-  static const OpDef& found = op("constant");
-  return found;
-}
-
-bool is_weight(const Node& n) { return n.op == &constant_op() && !n.attrs.get<std::string>("name").empty(); }
+bool is_weight(const Node& n) { return is_constant(n) && !n.attrs.get<std::string>("name").empty(); }
 
 /// A graph of symbolic sizes takes those of the tensors it is recorded among.
 GraphPtr fitted(const GraphPtr& g, std::span<const Tensor> inputs) {
@@ -219,11 +214,11 @@ Network detail::NetworkTrace::close(std::span<Tensor* const> results, const std:
   net->outputs = outputs;
   net->graph = make_graph(cut.graph->input_types().first(net->inputs.size()), [&](Builder& b, ValueSpan x) {
     Values all(x.begin(), x.end());
-    auto constant = [&](const Tensor& t, const std::string& name) {
-      all.push_back(b.emit1(constant_op(), {}, {{"value", value_of(t.node(), Location::current())}, {"name", name}}));
+    auto bind = [&](const Tensor& t, const std::string& name) {
+      all.push_back(b.emit1(op("constant"), {}, {{"value", value_of(t.node(), Location::current())}, {"name", name}}));
     };
-    for (const auto& [name, t] : state_->weights) constant(t, name);
-    for (const Tensor& t : cut.captures) constant(t, "");
+    for (const auto& [name, t] : state_->weights) bind(t, name);
+    for (const Tensor& t : cut.captures) bind(t, "");
     return inline_graph(b, *cut.graph, all);
   });
   return Network(std::move(net));

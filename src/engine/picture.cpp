@@ -68,7 +68,7 @@ std::string svg_picture(const NamedGraph& net) {
   std::vector<int> box_of(g.value_count(), -1);
   for (u32 i = 0; i < g.input_count(); ++i) box_of[i] = picture.box(net.inputs[i], to_string(g.type(i)), {});
   for (const Node& n : g.nodes()) {
-    if (n.op->name == "constant") continue;
+    if (is_constant(n)) continue;
     std::vector<int> follows;
     for (u32 v : g.operands(n)) follows.push_back(box_of[v]);
     int b = picture.box(std::string(n.op->name), n.result_count ? to_string(g.type(n.first_result)) : "", follows);

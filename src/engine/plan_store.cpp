@@ -15,12 +15,7 @@ namespace {
 
 constexpr size_t kInlineBytes = 64;  // constants up to this stay in the graph's text
 
-const OpDef& constant_op() {
-  static const OpDef& found = op("constant");
-  return found;
-}
-
-bool large(const Node& n) { return n.op == &constant_op() && n.attrs.get<Array>("value").nbytes() > kInlineBytes; }
+bool large(const Node& n) { return is_constant(n) && n.attrs.get<Array>("value").nbytes() > kInlineBytes; }
 
 /// The graph with large constants as further inputs, and those constants in order.
 GraphPtr lifted(const Graph& g, std::vector<NamedAttr>& constants) {
@@ -42,7 +37,7 @@ GraphPtr bound(const Graph& g, size_t count, const std::vector<NamedAttr>& const
   return make_graph(g.input_types().first(count), [&](Builder& b, ValueSpan in) {
     Values all(in.begin(), in.end());
     for (const auto& [name, value] : constants)
-      all.push_back(b.emit1(constant_op(), {}, {{"value", value}, {"name", name}}));
+      all.push_back(b.emit1(op("constant"), {}, {{"value", value}, {"name", name}}));
     return inline_graph(b, g, all);
   });
 }
@@ -136,13 +131,6 @@ bool runs_stored(const Manifest& m, bool recompile, std::string& note) {
   return as_it_is;
 }
 
-std::vector<NamedType> matched(const std::vector<std::string>& names, std::span<const Type> types) {
-  if (names.size() != types.size()) fail("plan", "expected a name for each input and output");
-  std::vector<NamedType> r;
-  for (size_t i = 0; i < names.size(); ++i) r.push_back({names[i], types[i]});
-  return r;
-}
-
 }  // namespace
 
 std::vector<std::string> stored_plan(const PlanState& s) {
@@ -184,8 +172,8 @@ std::shared_ptr<const PlanState> open_plan(std::string_view bytes, std::shared_p
     }
     auto s = std::make_shared<PlanState>();
     s->plan = stored_code(m, file);
-    s->inputs = matched(m.inputs, s->plan->input_types());
-    s->outputs = matched(m.outputs, s->plan->output_types());
+    s->inputs = named(m.inputs, s->plan->input_types());
+    s->outputs = named(m.outputs, s->plan->output_types());
     check_profiles(s->inputs, m.profiles);
     s->profiles = m.profiles;
     s->without = m.without;

@@ -274,6 +274,8 @@ Dim product(std::span<const Dim> shape) {
   return p;
 }
 
+bool same(std::span<const Dim> a, std::span<const Dim> b) { return std::equal(a.begin(), a.end(), b.begin(), b.end()); }
+
 // ---------------------------------------------------------------- text
 
 // Order by text, not by creation: a text, and with it a kernel's key, must not depend on what the process made before.

@@ -165,7 +165,11 @@ using AtRule = loops::Val (*)(Reader& reader, std::span<const Type> operands, Ty
 /// result[coords] is found at coordinates of the operands: broadcast, permute, reshape, slice, pad, concat, flip, iota,
 /// gather, dynamic_slice ... Free to compute again.
 struct Movement {
+  /// What the result holds of the operand: all in its order, so that it may lie in the same memory (reshape); all, some
+  /// of it many times (broadcast); whatever the rule says.
+  enum class Holds : u8 { any, same, repeated };
   AtRule at;
+  Holds holds = Holds::any;
 };
 /// The same where an element costs a loop or many operations (pooling windows, random bits): fused into a reader only
 /// where each element is asked for once.
@@ -211,8 +215,11 @@ struct Expand {
   Values (*expand)(Builder& b, ValueSpan x, const Attrs& attrs);
   Template whole = Template::none;
 };
-/// Sub-graphs, calls and effects: instructions of the plan.
-struct Structured {};
+/// What no kernel computes: constants, calls, control flow. `loop` is while; a barrier ties memory and moves nothing.
+struct Structured {
+  enum class Kind : u8 { constant, call, cond, loop, scan, barrier };
+  Kind kind;
+};
 using Lower =
     Required<Scalar, Movement, Costly, Reduction, ArgReduction, Prefix, Contraction, Native, Expand, Structured>;
 
@@ -266,6 +273,13 @@ struct OpDef {
   Effect effect;
   Samples samples;
 };
+
+/// Whether the op is structured in that way.
+inline bool is(const OpDef& op, Structured::Kind kind) {
+  const auto* s = op.lower.as<Structured>();
+  return s && s->kind == kind;
+}
+inline bool is_constant(const Node& n) { return is(*n.op, Structured::Kind::constant); }
 
 /// Checks operand count, kinds and attributes against the signature; the attributes with defaults filled in. Throws
 /// Error.

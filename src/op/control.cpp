@@ -319,7 +319,7 @@ std::span<const OpDef> control_ops() {
        "The results of `body` for these operands. With `remat` (a checkpoint) reverse mode keeps the operands and "
        "computes the body again.",
        with_graphs("args", {{"body", AttrKind::graph, {}}, {"remat", AttrKind::boolean, false}}), call_type,
-       kCallRegion, kCallAxes, Structured{}, RefNone{}, Pure{}, call_samples},
+       kCallRegion, kCallAxes, Structured{Structured::Kind::call}, RefNone{}, Pure{}, call_samples},
       {"cond",
        1,
        "The results of `then` where the predicate holds, else of `else`; the other branch does not run. A predicate "
@@ -330,7 +330,7 @@ std::span<const OpDef> control_ops() {
        cond_type,
        kCondRegion,
        kCondAxes,
-       Structured{},
+       Structured{Structured::Kind::cond},
        RefNone{},
        Pure{},
        cond_samples},
@@ -345,7 +345,7 @@ std::span<const OpDef> control_ops() {
                             {"carry", AttrKind::integer, {}},
                             {"length", AttrKind::dims, {}},
                             {"reverse", AttrKind::boolean, false}}),
-       scan_type, kScanRegion, kScanAxes, Structured{}, RefNone{}, Pure{}, scan_samples},
+       scan_type, kScanRegion, kScanAxes, Structured{Structured::Kind::scan}, RefNone{}, Pure{}, scan_samples},
       {"while", 1,
        "Runs `body` (consts..., carry...) -> (carry...) as long as `cond` of the same holds. A `bound` on the number "
        "of "
@@ -357,9 +357,9 @@ std::span<const OpDef> control_ops() {
                             {"consts", AttrKind::integer, {}},
                             {"bound", AttrKind::integer, i64{-1}},
                             {"lanes", AttrKind::dims, Shape{}}}),
-       while_type, kWhileRegion, kWhileAxes, Structured{}, RefNone{}, Pure{}, while_samples},
+       while_type, kWhileRegion, kWhileAxes, Structured{Structured::Kind::loop}, RefNone{}, Pure{}, while_samples},
       {"barrier", 1, "Its operands, tied: nothing moves across, and none is there before all are.",
-       with_graphs("args", {}), same_types, kBarrierRegion, kBarrierAxes, Structured{}, RefNone{}, Pure{},
+       with_graphs("args", {}), same_types, kBarrierRegion, kBarrierAxes, Structured{Structured::Kind::barrier}, RefNone{}, Pure{},
        barrier_samples},
       {"custom_jvp", 1,
        "The results of `primal`, differentiated by `tangent`: (args..., a tangent of each floating one) -> "

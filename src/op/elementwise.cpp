@@ -434,7 +434,7 @@ std::vector<OpDef> choosing_entries() {
        constant_type,
        Zero{},
        AxesFn{constant_batch},
-       Structured{},
+       Structured{Structured::Kind::constant},
        RefArrays{constant_ref},
        Pure{},
        constant_samples},

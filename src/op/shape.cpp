@@ -130,7 +130,7 @@ OpDef reshape_entry() {
           reshape_type,
           Linear{1, reshape_transpose},
           AxesFn{reshape_batch},
-          Movement{reshape_at},
+          Movement{reshape_at, Movement::Holds::same},
           RefArrays{reshape_ref},
           Pure{},
           reshape_samples};
@@ -217,7 +217,7 @@ OpDef broadcast_entry() {
           broadcast_type,
           Linear{1, broadcast_transpose},
           AxesFn{broadcast_batch},
-          Movement{broadcast_at},
+          Movement{broadcast_at, Movement::Holds::repeated},
           RefArrays{broadcast_ref},
           Pure{},
           broadcast_samples};

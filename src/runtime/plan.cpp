@@ -55,7 +55,7 @@ class PlanBuilder {
     for (u32 i = 0; i < g_.input_count(); ++i) slot_of_[i] = add_slot(Slot::Role::input, i, g_.type(i));
     choose_outputs();
     for (const Node& n : g_.nodes())
-      if (n.op->name == "constant") {
+      if (is_constant(n)) {
         u32 s = add_slot(Slot::Role::constant, 0, g_.type(n.first_result));
         plan_->slots_[s].constant = n.attrs.get<Array>("value");
         slot_of_[n.first_result] = s;
@@ -100,7 +100,7 @@ class PlanBuilder {
     plan_->output_types_ = g_.output_types();
     std::vector<bool> constant(g_.value_count());
     for (const Node& n : g_.nodes())
-      if (n.op->name == "constant") constant[n.first_result] = true;
+      if (is_constant(n)) constant[n.first_result] = true;
     for (u32 o = 0; o < g_.outputs().size(); ++o) {
       u32 v = owner_[g_.outputs()[o]];
       u32 s = add_slot(Slot::Role::output, o, g_.type(g_.outputs()[o]));
@@ -216,17 +216,17 @@ class PlanBuilder {
     };
     if (step.kind == Step::Kind::native) {
       i.kind = Instruction::Kind::native;
-    } else if (n.op->name == "cond") {
+    } else if (is(*n.op, Structured::Kind::cond)) {
       i.kind = Instruction::Kind::cond;
       body("then");
       body("else");
-    } else if (n.op->name == "while") {
+    } else if (is(*n.op, Structured::Kind::loop)) {
       i.kind = Instruction::Kind::loop;
       body("cond");
       body("body");
       i.spare.push_back(add_slot(Slot::Role::temp, 0, Type::tensor(DType::boolean, {})));
       add_spares(i, i.results.size());
-    } else if (n.op->name == "scan") {
+    } else if (is(*n.op, Structured::Kind::scan)) {
       i.kind = Instruction::Kind::scan;
       body("body");
       add_spares(i, static_cast<size_t>(n.attrs.get<i64>("carry")));

@@ -114,14 +114,14 @@ class Checker {
     check_plan(b);
   }
 
-  void shape_of(const Instruction& i, std::string_view name, size_t bodies, size_t spares) const {
-    need(i.op->name == name && i.bodies.size() == bodies && i.spare.size() == spares,
+  void shape_of(const Instruction& i, Structured::Kind kind, size_t bodies, size_t spares) const {
+    need(is(*i.op, kind) && i.bodies.size() == bodies && i.spare.size() == spares,
          "an op of this kind of instruction");
     values(i);
   }
 
   void cond(const Instruction& i) const {
-    shape_of(i, "cond", 2, 0);
+    shape_of(i, Structured::Kind::cond, 2, 0);
     need(!i.operands.empty() && i.operand_types[0] == Type::tensor(DType::boolean, {}), "a condition of one bool");
     for (size_t k : {size_t{0}, size_t{1}}) body(i, k, std::span(i.operand_types).subspan(1), i.result_types);
   }
@@ -134,7 +134,7 @@ class Checker {
   }
 
   void loop(const Instruction& i) const {
-    shape_of(i, "while", 2, i.results.size() + 1);
+    shape_of(i, Structured::Kind::loop, 2, i.results.size() + 1);
     size_t consts = count(i, "consts", i.operands.size());
     integer(i, "bound");
     need(i.operands.size() - consts == i.results.size(), "a result for each carry");
@@ -147,7 +147,7 @@ class Checker {
 
   void scan(const Instruction& i) const {
     size_t consts = count(i, "consts", i.operands.size()), n = count(i, "carry", i.operands.size() - consts);
-    shape_of(i, "scan", 1, n);
+    shape_of(i, Structured::Kind::scan, 1, n);
     const Attr* reverse = i.attrs.find("reverse");
     const Attr* length = i.attrs.find("length");
     need(reverse && std::holds_alternative<bool>(*reverse) && length && std::holds_alternative<Shape>(*length) &&

@@ -8,15 +8,15 @@ namespace tn {
 namespace {
 
 Shape lanes_of(const Node& n, const Values& x) {
-  if (n.op->name == "cond") return shape_of(x[0]);
-  if (n.op->name == "while") return n.attrs.get<Shape>("lanes");
+  if (is(*n.op, Structured::Kind::cond)) return shape_of(x[0]);
+  if (is(*n.op, Structured::Kind::loop)) return n.attrs.get<Shape>("lanes");
   return {};
 }
 
 bool has_lanes(const Graph& g) {
   for (const Node& n : g.nodes()) {
-    if (n.op->name == "cond" && g.type(g.operands(n)[0]).rank() > 0) return true;
-    if (n.op->name == "while" && !n.attrs.get<Shape>("lanes").empty()) return true;
+    if (is(*n.op, Structured::Kind::cond) && g.type(g.operands(n)[0]).rank() > 0) return true;
+    if (is(*n.op, Structured::Kind::loop) && !n.attrs.get<Shape>("lanes").empty()) return true;
     if (any_subgraph(n, has_lanes)) return true;
   }
   return false;
@@ -94,7 +94,7 @@ GraphPtr lower_lanes(const GraphPtr& g) {
       if (lanes.empty())
         results = b.emit(*n.op, operands, map_subgraphs(n.attrs, lower_lanes));
       else
-        results = n.op->name == "cond" ? lower_cond(b, n, operands) : lower_while(b, n, operands, lanes);
+        results = is(*n.op, Structured::Kind::cond) ? lower_cond(b, n, operands) : lower_while(b, n, operands, lanes);
       std::copy(results.begin(), results.end(), env.begin() + n.first_result);
     }
     for (u32 o : g->outputs()) outputs.push_back(env[o]);

@@ -276,6 +276,9 @@ const Wrong kOthers[] = {
           {"[jvp]", "f32[1]"}),
     wrong([](const Operands& o) { return vjp([](const Tensor& a) { return a; })(o.x).second(v({1})); },
           {"[vjp]", "f32[1]"}),
+    wrong([](const Operands& o) { return o.x + static_cast<double>(o.n.size(2)); }, {"[size]", "i64[2, 3]", "2"}),
+    wrong([](const Operands& o) { return o.x + static_cast<double>(Tensor().size()); }, {"[type]"}),
+    wrong([](const Operands& o) { return o.x + static_cast<double>(Tensor().dtype()); }, {"[type]"}),
 };
 
 Operands operands() {

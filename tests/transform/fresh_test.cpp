@@ -20,7 +20,7 @@ const OpDef& nonzero() {
                               AxesFn{[](Builder&, Dim, ValueSpan, const Mask&, const Attrs&) -> Batched {
                                 fail("test_nonzero", "expected no vmap, for the length differs by lane");
                               }},
-                              Structured{},
+                              Structured{Structured::Kind::call},
                               RefNone{},
                               Pure{},
                               [] { return std::vector<Sample>{}; }};
