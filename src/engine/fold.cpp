@@ -45,8 +45,7 @@ class Folder {
       if (is_constant(n) || !known_[n.first_result]) return std::nullopt;
       Values r(n.result_count);
       for (u32 i = 0; i < n.result_count; ++i)
-        if (wanted_[n.first_result + i])
-          r[i] = constant(b, values_[next++]);
+        if (wanted_[n.first_result + i]) r[i] = constant(b, values_[next++]);
       return r;
     });
   }

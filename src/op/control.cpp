@@ -359,8 +359,8 @@ std::span<const OpDef> control_ops() {
                             {"lanes", AttrKind::dims, Shape{}}}),
        while_type, kWhileRegion, kWhileAxes, Structured{Structured::Kind::loop}, RefNone{}, Pure{}, while_samples},
       {"barrier", 1, "Its operands, tied: nothing moves across, and none is there before all are.",
-       with_graphs("args", {}), same_types, kBarrierRegion, kBarrierAxes, Structured{Structured::Kind::barrier}, RefNone{}, Pure{},
-       barrier_samples},
+       with_graphs("args", {}), same_types, kBarrierRegion, kBarrierAxes, Structured{Structured::Kind::barrier},
+       RefNone{}, Pure{}, barrier_samples},
       {"custom_jvp", 1,
        "The results of `primal`, differentiated by `tangent`: (args..., a tangent of each floating one) -> "
        "(results..., "

@@ -115,8 +115,7 @@ class Checker {
   }
 
   void shape_of(const Instruction& i, Structured::Kind kind, size_t bodies, size_t spares) const {
-    need(is(*i.op, kind) && i.bodies.size() == bodies && i.spare.size() == spares,
-         "an op of this kind of instruction");
+    need(is(*i.op, kind) && i.bodies.size() == bodies && i.spare.size() == spares, "an op of this kind of instruction");
     values(i);
   }
 
