@@ -321,7 +321,7 @@ class TiledContraction {
 
   /// Whether each unit copies its panels: where that is once for many rows, and no plan can do it ahead of time.
   bool packs_for_itself() {
-    if (by_rows_ || is_constant(g_, index_, roles_.b)) return false;
+    if (by_rows_ || made_of_constants(g_, index_, roles_.b)) return false;
     bool many = row_tiles_.is_constant() && row_tiles_.value() >= kOwnTiles;
     if (!many && outer_extents(Side::both).size() != outer_extents(Side::b).size()) return false;
     own_ = true;

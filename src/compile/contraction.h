@@ -32,7 +32,7 @@ struct ContractionView {
 };
 
 /// Whether the value is made from no input.
-bool is_constant(const Graph& g, const GraphIndex& index, u32 value);
+bool made_of_constants(const Graph& g, const GraphIndex& index, u32 value);
 
 /// acc + a * b as the dtype has it.
 loops::Val multiply_add(loops::Builder& b, loops::Val a, loops::Val x, loops::Val acc);

@@ -1,7 +1,7 @@
 // What all contractions share: the node's indices, and what becomes of a tile of sums.
 #include "compile/contraction.h"
 
-#include <algorithm>
+#include <vector>
 
 namespace tn {
 
@@ -29,11 +29,20 @@ ContractionSpec ContractionView::at(std::span<const Dim> o, std::span<const Dim>
   return rule.spec(types, node.attrs, o, r);
 }
 
-bool is_constant(const Graph& g, const GraphIndex& index, u32 value) {
-  u32 producer = index.producer[value];
-  if (producer == GraphIndex::kInput) return false;
-  auto operands = g.operands(g.nodes()[producer]);
-  return std::all_of(operands.begin(), operands.end(), [&](u32 v) { return is_constant(g, index, v); });
+bool made_of_constants(const Graph& g, const GraphIndex& index, u32 value) {
+  std::vector<u32> open{value};
+  std::vector<bool> seen(g.value_count());
+  while (!open.empty()) {
+    u32 producer = index.producer[open.back()];
+    open.pop_back();
+    if (producer == GraphIndex::kInput) return false;
+    for (u32 v : g.operands(g.nodes()[producer]))
+      if (!seen[v]) {
+        seen[v] = true;
+        open.push_back(v);
+      }
+  }
+  return true;
 }
 
 Val multiply_add(loops::Builder& b, Val a, Val x, Val acc) {
