@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "ir/op_def.h"
-#include "tenon/error.h"
 
 namespace tn {
 
@@ -12,9 +11,7 @@ static thread_local std::vector<Guard>* gathered = nullptr;
 
 namespace guard_detail {
 
-bool surely_negative(Dim value) {
-  return value.is_constant() ? value.value() < 0 : provably_nonnegative(-value - Dim(1));
-}
+bool surely_negative(Dim value) { return provably_nonnegative(-value - Dim(1)); }
 
 bool wanted(Dim value) { return gathered && !provably_nonnegative(value); }
 
@@ -23,8 +20,6 @@ void note(std::string_view op, Dim value, std::string error) {
     if (known.value == value) return;
   gathered->push_back({value, std::string(op), std::move(error)});
 }
-
-void refuse(std::string_view op, const std::string& error) { fail(op, error); }
 
 }  // namespace guard_detail
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ir/graph.h"
+#include "tenon/error.h"
 
 namespace tn {
 
@@ -36,12 +37,11 @@ namespace guard_detail {
 bool wanted(Dim value);
 bool surely_negative(Dim value);
 void note(std::string_view op, Dim value, std::string error);
-[[noreturn]] void refuse(std::string_view op, const std::string& error);
 }  // namespace guard_detail
 
 template <class Text>
 void expect_nonnegative(std::string_view op, Dim value, Text error) {
-  if (guard_detail::surely_negative(value)) guard_detail::refuse(op, error());
+  if (guard_detail::surely_negative(value)) fail(op, error());
   if (guard_detail::wanted(value)) guard_detail::note(op, value, error());
 }
 
