@@ -1,6 +1,7 @@
 // Files for tests to read and write.
 #pragma once
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -11,9 +12,10 @@
 
 namespace tn {
 
-/// A file that goes with the test.
+/// A file that goes with the test; tests run side by side, so its name is their process's alone.
 struct TemporaryFile {
-  explicit TemporaryFile(const std::string& name) : path(testing::TempDir() + "tenon_data_" + name) {
+  explicit TemporaryFile(const std::string& name)
+      : path(testing::TempDir() + "tenon_data_" + std::to_string(::getpid()) + "_" + name) {
     std::filesystem::remove(path);
   }
   ~TemporaryFile() { std::filesystem::remove(path); }
