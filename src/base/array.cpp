@@ -108,12 +108,13 @@ double Array::get(i64 i) const {
   }
 }
 
-/// Truncation toward zero; NaN is 0 and what does not fit is the nearest i64.
-static i64 truncated(double value) {
+/// Truncation toward zero; NaN is 0 and what does not fit is the nearest integer of the dtype.
+static i64 saturated(double value, DType d) {
   if (std::isnan(value)) return 0;
-  if (value >= 0x1p63) return std::numeric_limits<i64>::max();
-  if (value < -0x1p63) return std::numeric_limits<i64>::min();
-  return static_cast<i64>(value);
+  int width = bits(d);
+  double top = std::ldexp(1.0, is_signed(d) ? width - 1 : width), least = is_signed(d) ? -top : 0;
+  if (value >= top) return static_cast<i64>((u64{1} << (is_signed(d) ? width - 1 : width)) - 1);
+  return value <= least ? static_cast<i64>(least) : static_cast<i64>(value);
 }
 
 /// A double rounded once to 16 bits: through f32 rounded to odd, so that the second rounding sees what the first lost.
@@ -133,7 +134,7 @@ void Array::set(i64 i, double value) const {
     case DType::f16: data<u16>()[i] = float_to_half(to_odd(value)); return;
     case DType::bf16: data<u16>()[i] = float_to_bfloat(to_odd(value)); return;
     case DType::boolean: data<u8>()[i] = value != 0; return;
-    default: set_int(i, truncated(value)); return;
+    default: set_int(i, saturated(value, dtype)); return;
   }
 }
 
@@ -145,7 +146,7 @@ i64 Array::get_int(i64 i) const {
     case DType::u32: return data<u32>()[i];
     case DType::u8: return data<u8>()[i];
     case DType::boolean: return data<u8>()[i] != 0;
-    default: return truncated(get(i));
+    default: return saturated(get(i), DType::i64);
   }
 }
 

@@ -1,6 +1,7 @@
 #include "tenon/network.h"
 
 #include <algorithm>
+#include <cmath>
 #include <mutex>
 #include <unordered_map>
 
@@ -111,6 +112,8 @@ static Attrs attrs_of(const OpDef& by, const std::vector<Field>& fields) {
     if (!spec) fail(by.name, "expected no field '" + f.name + "'; the op has none of that name");
     if (spec->kind == AttrKind::floating)
       items.emplace_back(f.name, f.number);
+    else if (spec->kind == AttrKind::integer && (f.number != std::trunc(f.number) || std::fabs(f.number) > 0x1p53))
+      fail(by.name, "expected an integer for field '" + f.name + "', got " + std::to_string(f.number));
     else if (spec->kind == AttrKind::integer)
       items.emplace_back(f.name, static_cast<i64>(f.number));
     else if (spec->kind == AttrKind::boolean)

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 
@@ -272,6 +273,12 @@ Value Call::map(std::string_view name, std::initializer_list<Value> x, Attrs att
   Shape shape = broadcast_shape(operands);
   for (Value& v : operands) v = broadcast_to(v, shape);
   return emit_all(name, operands, attrs)[0];
+}
+
+Value Call::scalar(double v, DType dtype) const {
+  if (is_integer(dtype) && (v != std::trunc(v) || std::fabs(v) > 0x1p63))
+    refuse("numbers of a dtype that holds " + std::to_string(v), std::string(name(dtype)));
+  return constant(builder(), v, dtype);
 }
 
 Value Call::like(Value x, double v) const { return broadcast_to(scalar(v, x.dtype()), shape_of(x)); }

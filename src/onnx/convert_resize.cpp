@@ -23,8 +23,7 @@ struct Rules {
   double a = -0.75;
 };
 
-/// Where element i of the result stands among the originals.
-double original(const Span& s, const Rules& r, i64 i) {
+double place_of(const Span& s, const Rules& r, i64 i) {
   double x = static_cast<double>(i), n = static_cast<double>(s.in), m = static_cast<double>(s.out), wide = s.scale * n;
   if (r.place == "asymmetric") return x / s.scale;
   if (r.place == "align_corners") return wide <= 1 ? 0 : x * (n - 1) / (wide - 1);
@@ -33,6 +32,13 @@ double original(const Span& s, const Rules& r, i64 i) {
   double half = (x + 0.5) / s.scale - 0.5;
   if (r.place == "half_pixel_symmetric") return n / 2 * (1 - m / wide) + half;
   return r.place == "pytorch_half_pixel" && s.out == 1 ? 0 : half;
+}
+
+/// Where element i of the result stands among the originals; far outside, where a file's numbers ask for the
+/// impossible.
+double original(const Span& s, const Rules& r, i64 i) {
+  double x = place_of(s, r, i);
+  return std::isnan(x) ? 0 : std::clamp(x, -0x1p40, 0x1p40);
 }
 
 double kernel(const Rules& r, double d) {
@@ -97,13 +103,18 @@ Value extrapolated(Call& c, Value y, const Span& s, const Rules& r, double value
   return select(mask, c.like(y, value), y);
 }
 
+void expect_few(Call& c, double out) {
+  if (!(out >= 0 && out <= 0x1p31)) c.refuse("results of 0 to 2^31 elements along an axis", std::to_string(out));
+}
+
 /// Results in which every axis keeps its share of one scale: the greatest that fits, or the least that covers.
-void keep_aspect(std::vector<Span>& spans, const std::string& policy) {
+void keep_aspect(Call& c, std::vector<Span>& spans, const std::string& policy) {
   if (policy == "stretch") return;
   double scale = spans[0].scale;
   for (const Span& s : spans) scale = policy == "not_larger" ? std::min(scale, s.scale) : std::max(scale, s.scale);
   for (Span& s : spans) {
     s.scale = scale;
+    expect_few(c, scale * static_cast<double>(s.in));
     s.out = static_cast<i64>(std::floor(scale * static_cast<double>(s.in) + 0.5));
   }
 }
@@ -135,11 +146,11 @@ std::vector<Span> spans_of(Call& c, Value x, size_t scales, size_t sizes) {
       c.refuse("a number of at least 1 on axis " + std::to_string(axes[i]), to_string(x.type()));
     double in = static_cast<double>(n.value());
     double scale = wanted.empty() ? factors[i] : static_cast<double>(wanted[i]) / in;
-    if (!(scale >= 0) || scale * in > 0x1p31) c.refuse("results of 0 to 2^31 elements", std::to_string(scale * in));
+    expect_few(c, scale * in);
     i64 out = wanted.empty() ? static_cast<i64>(std::floor(scale * in)) : wanted[i];
     spans.push_back({axes[i], n.value(), out, scale});
   }
-  if (!wanted.empty()) keep_aspect(spans, c.text("keep_aspect_ratio_policy", "stretch"));
+  if (!wanted.empty()) keep_aspect(c, spans, c.text("keep_aspect_ratio_policy", "stretch"));
   return spans;
 }
 

@@ -225,25 +225,14 @@ std::vector<Type> cast_type(std::span<const Type> t, const Attrs& a) { return {t
 
 Val cast_expression(B& b, Xs x, const ScalarTypes& types, const Attrs&) { return b.cast(x[0], types.result); }
 
-i64 saturated(double v, DType d) {
-  if (std::isnan(v)) return 0;
-  int width = bits(d);
-  double top = std::ldexp(1.0, is_signed(d) ? width - 1 : width);
-  if (v >= top) return is_signed(d) ? wrapped((u64{1} << (width - 1)) - 1) : wrapped((u64{1} << width) - 1);
-  double least = is_signed(d) ? -top : 0;
-  return v <= least ? static_cast<i64>(least) : static_cast<i64>(v);
-}
-
 std::vector<Array> cast_ref(std::span<const Array> x, const Attrs&, std::span<const Type> results, const DimEnv&) {
   DType to = results[0].dtype();
   Array y = Array::empty(to, x[0].shape);
   for (i64 i = 0; i < y.size(); ++i) {
-    if (!is_float(x[0].dtype))
-      y.set_int(i, x[0].get_int(i));
-    else if (is_integer(to))
-      y.set_int(i, saturated(x[0].get(i), to));
-    else
+    if (is_float(x[0].dtype))
       y.set(i, x[0].get(i));
+    else
+      y.set_int(i, x[0].get_int(i));
   }
   return {y};
 }

@@ -48,12 +48,7 @@ Value constant(Builder& b, const Array& value, std::string_view name) {
 
 Value constant(Builder& b, double number, DType dtype) {
   Array a = Array::empty(dtype, {});
-  if (dtype == DType::boolean)
-    a.set_int(0, number != 0);
-  else if (is_integer(dtype))
-    a.set_int(0, static_cast<i64>(number));
-  else
-    a.set(0, number);
+  a.set(0, number);
   return constant(b, a);
 }
 

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <thread>
 
 #include "base/memory.h"
@@ -52,15 +53,21 @@ TEST(Array, SetRoundsOnce) {
   EXPECT_EQ(a.get(0), 1.0 + 0x1p-10);
 }
 
-TEST(Array, IntegersWrapAndFloatsTruncate) {
+TEST(Array, IntegersWrapAndFloatsTruncateAndSaturate) {
   Array a = Array::zeros(DType::u8, {2});
   a.set_int(0, 300);
   a.set(1, -1.7);
   EXPECT_EQ(a.get_int(0), 44);
+  EXPECT_EQ(a.get_int(1), 0);
+  a.set(1, INFINITY);
   EXPECT_EQ(a.get_int(1), 255);
   Array b = Array::zeros(DType::i64, {1});
   b.set(0, NAN);
   EXPECT_EQ(b.get_int(0), 0);
+  b.set(0, 0x1p63);
+  EXPECT_EQ(b.get_int(0), std::numeric_limits<i64>::max());
+  b.set(0, -INFINITY);
+  EXPECT_EQ(b.get_int(0), std::numeric_limits<i64>::min());
 }
 
 TEST(Storage, AlignedCountedAndRecycled) {

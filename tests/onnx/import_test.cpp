@@ -18,12 +18,14 @@ namespace {
 
 using samples::body;
 using samples::control;
+using samples::floats;
 using samples::info;
 using samples::integer;
 using samples::ints;
 using samples::model;
 using samples::node;
 using samples::shapes;
+using samples::text;
 
 std::string error_of(const ModelDef& m, const ImportOptions& options = {}) {
   try {
@@ -154,7 +156,26 @@ TEST(Import, PartsOfASplitAreTheWhole) {
   expect_error(m, {"expected parts of 2 elements in all, got 4"});
 }
 
+TEST(Import, NumbersThatADtypeLosesAreRefused) {
+  for (const char* op : {"IsInf", "Sinh", "Elu"}) {
+    ModelDef m = model({node(op, {"x"}, {"y"})});
+    m.graph.inputs = {named_sizes("x", Element::int64, {"n"})};
+    expect_error(m, {"(" + std::string(op) + " of opset 20)", "got i64"});
+  }
+}
+
 // ---------------------------------------------------------------- hostile
+
+TEST(HostileModels, RegionsOutOfThisWorld) {
+  for (double far : {1e30, std::numeric_limits<double>::infinity(), std::numeric_limits<double>::quiet_NaN()})
+    for (const char* mode : {"nearest", "linear"}) {
+      ModelDef m = model(
+          {node("Resize", {"x", "roi", "", "sizes"}, {"y"},
+                {text("mode", mode), text("coordinate_transformation_mode", "tf_crop_and_resize")})},
+          {floats("roi", {4}, {0, static_cast<float>(far), 1, static_cast<float>(-far)}), ints("sizes", {2}, {2, 9})});
+      error_of(m);
+    }
+}
 
 TEST(HostileModels, Cycles) {
   expect_error(model({node("Add", {"x", "b"}, {"a"}), node("Relu", {"a"}, {"b"}), node("Neg", {"b"}, {"y"})}),

@@ -17,6 +17,14 @@ inline Attribute integer(const std::string& name, i64 v) {
   return a;
 }
 
+inline Attribute text(const std::string& name, const std::string& v) {
+  Attribute a;
+  a.name = name;
+  a.kind = Attribute::Kind::string;
+  a.s = v;
+  return a;
+}
+
 inline Attribute body(const std::string& name, GraphDef graph) {
   Attribute a;
   a.name = name;
@@ -38,10 +46,17 @@ inline ValueInfo info(const std::string& name, Element element, const std::vecto
   return v;
 }
 
-inline TensorValue ints(const std::string& name, std::vector<i64> shape, const std::vector<i64>& values) {
-  TensorValue t{name, Element::int64, std::move(shape), "", {}, {}};
-  t.raw.assign(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(i64));
+template <class T>
+TensorValue numbers(const std::string& name, Element element, std::vector<i64> shape, const std::vector<T>& values) {
+  TensorValue t{name, element, std::move(shape), "", {}, {}};
+  t.raw.assign(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(T));
   return t;
+}
+inline TensorValue ints(const std::string& name, std::vector<i64> shape, const std::vector<i64>& values) {
+  return numbers(name, Element::int64, std::move(shape), values);
+}
+inline TensorValue floats(const std::string& name, std::vector<i64> shape, const std::vector<float>& values) {
+  return numbers(name, Element::float32, std::move(shape), values);
 }
 
 /// x: f32[2, 3] -> y, of opset 20.
