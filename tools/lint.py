@@ -6,6 +6,8 @@ usage: tools/lint.py [--all] [--fix] [--root DIR] [--build DIR] [CHECK ...]
 import argparse
 import collections
 import concurrent.futures
+import hashlib
+import json
 import os
 import re
 import subprocess
@@ -120,6 +122,18 @@ def check_words(tree, fix):
     return findings
 
 
+def included(tree, file, seen=None):
+    """The file and all files of the tree that it includes, by whatever way."""
+    seen = set() if seen is None else seen
+    seen.add(file)
+    for name in re.findall(r'^\s*#\s*include\s*["<]([^">]+)[">]', tree.text(file), re.M):
+        for folder in (os.path.dirname(file), "include", "src", "."):
+            other = os.path.normpath(os.path.join(folder, name))
+            if other not in seen and os.path.isfile(os.path.join(tree.root, other)):
+                included(tree, other, seen)
+    return seen
+
+
 def check_tidy(tree, fix):
     """clang-tidy-19 on what changed; with --all on every file, the analyzer (slow) included."""
     database = os.path.join(tree.build, "compile_commands.json")
@@ -128,11 +142,28 @@ def check_tidy(tree, fix):
     changed = None if tree.everything else tree.changed()
     analyzer = ["--checks=clang-analyzer-*"] if tree.everything else []
     with open(database, encoding="utf-8") as f:
-        known = f.read()
+        commands = {entry["file"]: entry["command"] for entry in json.load(f)}
     files = [f for f in tree.sources(suffixes=(".cpp",))
-             if os.path.join(tree.root, f) in known and (changed is None or f in changed)]
+             if os.path.join(tree.root, f) in commands and (changed is None or f in changed)]
+    clean = os.path.join(tree.build, "lint")  # an empty file for each one without findings, named after all it says
+    os.makedirs(clean, exist_ok=True)
+    done_files = 0
 
     def one(file):
+        nonlocal done_files
+        said = [tree.text(f) for f in sorted(included(tree, file))]
+        stamp = os.path.join(clean, hashlib.sha256("\0".join(
+            [tree.text(".clang-tidy"), commands[os.path.join(tree.root, file)], *analyzer, *said]).encode()).hexdigest())
+        findings = [] if os.path.exists(stamp) else tidied(file)
+        if not findings:
+            open(stamp, "w").close()
+        done_files += 1
+        if sys.stderr.isatty():
+            print(f"\rtidy: {done_files} of {len(files)} files", end="\n" if done_files == len(files) else "",
+                  file=sys.stderr, flush=True)
+        return findings
+
+    def tidied(file):
         done = run(tree, "clang-tidy-19", "-p", tree.build, "--quiet", "--warnings-as-errors=*", *analyzer,
                    "--extra-arg=-Wno-unknown-warning-option", "--extra-arg=-Wno-unused-command-line-argument", file)
         found = re.findall(r"^(\S+?:\d+):\d+: (?:error|warning): (.*)$", done.stdout, re.M)
