@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <set>
 
 #include "base/file.h"
 #include "commands.h"
@@ -44,13 +45,14 @@ static engine::ShapeProfile profile_of(const std::string& text) {
   return {name, numbers[0], numbers[1], numbers[2]};
 }
 
-/// Whether the model's inputs have axes without a number.
-static bool has_sizes(const std::string& path) {
+/// What the axes without a number in the model's inputs are called, "" for those without a name.
+static std::set<std::string> size_names(const std::string& path) {
   onnx::ModelDef model = onnx::read_model(path);
-  return std::ranges::any_of(model.graph.inputs, [](const onnx::ValueInfo& i) {
-    return std::ranges::any_of(i.type.shape,
-                               [](const auto& e) { return e.kind != onnx::TypeInfo::Extent::Kind::value; });
-  });
+  std::set<std::string> names;
+  for (const onnx::ValueInfo& i : model.graph.inputs)
+    for (const auto& e : i.type.shape)
+      if (e.kind != onnx::TypeInfo::Extent::Kind::value) names.insert(e.name);
+  return names;
 }
 
 /// The network of the model. Where it needs to know sizes that a profile gives one number, they are numbers in it, and
@@ -62,13 +64,15 @@ static Network network_of(const std::string& path, std::vector<engine::ShapeProf
   try {
     return import_onnx(path);
   } catch (const Error& e) {
-    if (fixed.sizes.empty() && has_sizes(path))
+    if (fixed.sizes.empty() && !size_names(path).empty())
       throw Error(e.what() + std::string("\n  sizes that are given as one number (--profile NAME=SIZE) are known while "
                                          "the model is read"));
     if (fixed.sizes.empty()) throw;
   }
-  std::erase_if(profiles, [&](const auto& p) { return fixed.sizes.contains(p.name); });
-  return Network(std::make_shared<NamedGraph>(onnx::import_file(path, fixed)));
+  Network network(std::make_shared<NamedGraph>(onnx::import_file(path, fixed)));
+  std::set<std::string> names = size_names(path);  // a misspelt one stays, and is refused
+  std::erase_if(profiles, [&](const auto& p) { return fixed.sizes.contains(p.name) && names.contains(p.name); });
+  return network;
 }
 
 void build(const BuildOptions& o) {

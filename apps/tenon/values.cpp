@@ -1,11 +1,6 @@
 #include "values.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <charconv>
-#include <csignal>
 #include <cstring>
 #include <map>
 #include <unordered_set>
@@ -126,27 +121,6 @@ std::vector<Array> arranged(const std::vector<NamedType>& wanted, const Given& g
 
 // ---------------------------------------------------------------- outputs
 
-namespace {
-
-constexpr std::string_view kApart = ".tenon";  // then the process: a folder of files not yet in their place
-
-/// Removes what processes that were killed while they wrote left behind.
-void remove_left_behind(const fs::path& folder) {
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error); !error && it != fs::directory_iterator(); it.increment(error)) {
-    std::string name = it->path().filename().string();
-    if (!name.starts_with(kApart)) continue;
-    pid_t process = 0;
-    auto [end, wrong] = std::from_chars(name.data() + kApart.size(), name.data() + name.size(), process);
-    if (wrong == std::errc() && end == name.data() + name.size() && ::kill(process, 0) && errno == ESRCH) {
-      std::error_code gone;
-      fs::remove_all(it->path(), gone);
-    }
-  }
-}
-
-}  // namespace
-
 OutputFiles::OutputFiles(std::string folder, std::vector<NamedType> outputs, bool protobuf)
     : folder_(std::move(folder)), outputs_(std::move(outputs)), protobuf_(protobuf) {
   if (folder_.empty()) fail("run", "expected a folder for outputs, got ''");
@@ -185,23 +159,16 @@ void OutputFiles::write_all(const fs::path& apart, const std::vector<Array>& val
 void OutputFiles::write(const std::vector<Array>& values) const {
   std::error_code error;
   fs::create_directories(folder_, error);
-  remove_left_behind(folder_);
+  if (error) fail("run", "'" + folder_.string() + "' cannot be made: " + error.message());
   // They are written apart first, so that a disk that fills up leaves nothing behind.
-  fs::path apart = folder_ / (std::string(kApart) + std::to_string(::getpid()));
-  if (!fs::create_directory(apart, error))
-    fail("run", "expected a folder for outputs, got '" + folder_.string() + "', which cannot be made or written");
+  UnfinishedFolder apart("run", folder_);
   try {
-    write_all(apart, values);
+    write_all(apart.path(), values);
   } catch (const Error& e) {
-    fs::remove_all(apart, error);
-    std::string text = e.what(), inner = "/" + apart.filename().string();
+    std::string text = e.what(), inner = "/" + apart.path().filename().string();
     if (size_t at = text.find(inner); at != text.npos) text.erase(at, inner.size());  // the place it was meant for
     throw Error(text);
-  } catch (...) {
-    fs::remove_all(apart, error);
-    throw;
   }
-  fs::remove_all(apart, error);
 }
 
 }  // namespace tn::app

@@ -17,7 +17,9 @@ namespace tn {
 
 namespace {
 
-constexpr std::string_view kPart = ".part";  // then the process, "-" and a number
+// Then the process, "-" and a number:
+constexpr std::string_view kPart = ".part";    // after a file's name
+constexpr std::string_view kApart = ".tenon";  // a folder
 
 /// Closes when it goes.
 struct Descriptor {
@@ -131,18 +133,48 @@ static bool is_part_suffix(std::string_view text) {
   return dash != text.npos && digits(text.substr(0, dash)) && digits(text.substr(dash + 1));
 }
 
-void remove_unfinished(const std::string& path) {
+/// Paths in `folder` named `start` and a suffix of create_part; not those that are locked, or on a file system without
+/// locks: somebody may be writing them.
+static void remove_left_behind(const std::string& folder, std::string_view start) {
   namespace fs = std::filesystem;
-  std::string start = fs::path(path).filename().string() + std::string(kPart);
   std::error_code error;
   const fs::directory_iterator none;
-  for (fs::directory_iterator it(folder_of(path), error); !error && it != none; it.increment(error)) {
+  for (fs::directory_iterator it(folder, error); !error && it != none; it.increment(error)) {
     std::string name = it->path().filename().string();
     if (!name.starts_with(start) || !is_part_suffix(std::string_view(name).substr(start.size()))) continue;
-    Descriptor d(::open(it->path().c_str(), O_RDWR | O_CLOEXEC));
-    // Still locked, or on a file system without locks: somebody may be writing it.
-    if (d.file >= 0 && ::flock(d.file, LOCK_EX | LOCK_NB) == 0) ::unlink(it->path().c_str());
+    Descriptor d(::open(it->path().c_str(), O_RDONLY | O_CLOEXEC));
+    std::error_code gone;
+    if (d.file >= 0 && ::flock(d.file, LOCK_EX | LOCK_NB) == 0) fs::remove_all(it->path(), gone);
   }
+}
+
+void remove_unfinished(const std::string& path) {
+  remove_left_behind(folder_of(path), std::filesystem::path(path).filename().string() + std::string(kPart));
+}
+
+UnfinishedFolder::UnfinishedFolder(std::string_view who, const std::filesystem::path& folder) {
+  static std::atomic<unsigned> count{0};
+  remove_left_behind(folder.string(), kApart);
+  for (;;) {
+    path_ = folder / (std::string(kApart) + std::to_string(::getpid()) + "-" + std::to_string(count++));
+    if (::mkdir(path_.c_str(), 0755)) {
+      if (errno == EEXIST) continue;
+      refuse(who, folder.string(), "takes no files: " + reason());
+    }
+    Descriptor d(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    struct stat info{};
+    if (d.file < 0 && errno != ENOENT) refuse(who, path_.string(), "cannot be opened: " + reason());
+    // Who looked for unfinished folders before the lock was there has removed this one.
+    if (d.file < 0 || (::flock(d.file, LOCK_EX) == 0 && ::stat(path_.c_str(), &info))) continue;
+    lock_ = std::exchange(d.file, -1);
+    return;
+  }
+}
+
+UnfinishedFolder::~UnfinishedFolder() {
+  std::error_code error;
+  std::filesystem::remove_all(path_, error);
+  ::close(lock_);
 }
 
 }  // namespace tn

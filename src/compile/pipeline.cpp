@@ -30,25 +30,33 @@ constexpr GraphPass kGraphPasses[] = {expand_composites, lower_lanes,      expan
 static_assert(std::size(kGraphPasses) + 1 == std::size(kPasses));
 constexpr size_t kFuse = std::size(kGraphPasses);
 
-/// Whether a list with commas holds the name, or is `all`.
-bool lists(const char* list, std::string_view pass) {
-  std::string_view rest = list ? list : "";
-  while (!rest.empty()) {
+/// A list with commas of passes, or `all`, that a variable holds: a bit for each pass.
+u32 passes_listed(const char* variable, bool optional) {
+  const char* value = std::getenv(variable);
+  u32 bits = 0;
+  std::string known;
+  for (const PassInfo& p : kPasses)
+    if (!optional || p.optional) known += std::string(p.name) + ", ";
+  for (std::string_view rest = value ? value : ""; !rest.empty();) {
     std::string_view name = rest.substr(0, rest.find(','));
-    if (name == pass || name == "all") return true;
+    u32 found = 0;
+    for (size_t i = 0; i < std::size(kPasses); ++i)
+      if ((name == kPasses[i].name || name == "all") && (!optional || kPasses[i].optional)) found |= 1u << i;
+    if (!found) fail(variable, "expected names of passes (" + known + "all), got '" + std::string(name) + "'");
+    bits |= found;
     rest.remove_prefix(std::min(rest.size(), name.size() + 1));
   }
-  return false;
+  return bits;
 }
 
-bool dumped(std::string_view pass) {
-  static const char* value = std::getenv("TENON_DUMP");
-  return lists(value, pass);
+bool dumped(size_t pass) {
+  static const u32 kBits = passes_listed("TENON_DUMP", false);
+  return kBits >> pass & 1;
 }
 
 bool is_off(const Target& target, size_t pass) {
-  static const char* value = std::getenv("TENON_SKIP");
-  return (target.passes_off >> pass & 1) || (kPasses[pass].optional && lists(value, kPasses[pass].name));
+  static const u32 kBits = passes_listed("TENON_SKIP", true);
+  return (target.passes_off | kBits) >> pass & 1;
 }
 
 void dump(std::string_view pass, const std::string& text) {
@@ -104,11 +112,11 @@ Compilation compile_graph(const GraphPtr& g, const Target& target) {
   for (size_t i = 0; i < kFuse; ++i) {
     if (!is_off(target, i)) c.graph = kGraphPasses[i](c.graph);
     done();
-    if (dumped(kPasses[i].name)) dump(kPasses[i].name, to_string(*c.graph));
+    if (dumped(i)) dump(kPasses[i].name, to_string(*c.graph));
   }
   c.steps = fuse(*c.graph, target, !is_off(target, kFuse));
   done();
-  if (dumped(kPasses[kFuse].name)) dump(kPasses[kFuse].name, text_of(c.steps));
+  if (dumped(kFuse)) dump(kPasses[kFuse].name, text_of(c.steps));
   if (explaining()) explain_passes(c);
   return c;
 }

@@ -17,8 +17,6 @@ using Coords = std::span<const Dim>;
 
 size_t at(i64 axis) { return static_cast<size_t>(axis); }
 i64 axis_of(const Attrs& a) { return a.get<i64>("axis"); }
-/// a < b whatever the sizes are.
-bool surely_less(Dim a, Dim b) { return provably_nonnegative(b - a - Dim(1)); }
 
 // ---------------------------------------------------------------- concat
 
@@ -260,9 +258,10 @@ std::vector<Type> pad_type(Types t, const Attrs& attrs) {
     if (p.interior[i] < 0)
       fail("pad", "expected an interior of at least 0" + axis + ", got " + std::to_string(p.interior[i]));
     Dim extent = t[0].shape()[i] * p.step(i) + p.low[i] + p.high[i];
-    if (surely_less(extent, 0))
-      fail("pad", "expected to cut at most the " + to_string(t[0].shape()[i]) + " elements" + axis + ", got " +
-                      to_string(p.low[i]) + " and " + to_string(p.high[i]));
+    expect_nonnegative("pad", extent, [&] {
+      return "expected to cut at most the " + to_string(t[0].shape()[i]) + " elements" + axis + ", got " +
+             to_string(p.low[i]) + " and " + to_string(p.high[i]);
+    });
     shape.push_back(extent);
   }
   return {t[0].with(shape)};

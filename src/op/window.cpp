@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "ir/guard.h"
+
 namespace tn {
 
 Window::Window(const Attrs& a)
@@ -58,9 +60,10 @@ Shape windows_shape(std::string_view op, std::span<const Dim> x, const Window& w
     for (i64 v : {w.low[i], w.high[i]})
       if (v < 0 || v > kMost) fail(op, "expected padding of at least 0" + where + ", got " + std::to_string(v));
     Dim room = x[axis] + Dim(w.low[i] + w.high[i] - w.reach(i));
-    if (provably_nonnegative(-room - Dim(1)))
-      fail(op, "expected a window of at most the padded extent " + to_string(x[axis] + Dim(w.low[i] + w.high[i])) +
-                   where + ", got one that reaches over " + std::to_string(w.reach(i)));
+    expect_nonnegative(op, room, [&] {
+      return "expected a window of at most the padded extent " + to_string(x[axis] + Dim(w.low[i] + w.high[i])) +
+             where + ", got one that reaches over " + std::to_string(w.reach(i));
+    });
     shape[axis] = floordiv(room, w.strides[i]) + Dim(1);
   }
   return shape;

@@ -173,7 +173,7 @@ TEST_F(Command, OutputsAreWrittenWholeOrNotAtAll) {
   expect_refused("run " + model + io(npy), "expected a folder for outputs");
   EXPECT_EQ(read_file("test", out), "a file in the way");
   std::filesystem::remove(out);
-  expect_refused("run " + model + " --inputs " + npy + " --outputs /proc/none", "which cannot be made or written");
+  expect_refused("run " + model + " --inputs " + npy + " --outputs /proc/none", "'/proc/none' cannot be made");
   // A limit on the size of files fails a write as a full disk does.
   save_npy(npy + "/image.npy", pictures(2000));
   expect_says(shell("trap '' XFSZ; ulimit -f 8; TENON_CACHE_DIR=off " + kTenon + " run " + model + io(npy)), 1,

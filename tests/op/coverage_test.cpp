@@ -5,6 +5,7 @@
 #include <cmath>
 #include <set>
 
+#include "each_op.h"
 #include "harness.h"
 
 namespace tn::test {
@@ -107,8 +108,8 @@ TEST_P(Coverage, SamplesAreEnough) {
 }
 
 TEST_P(Coverage, DerivativesAreTested) {
-  if (!differentiable_op(op()) || op().name == "custom_vjp_tangent") GTEST_SKIP() << "no derivative to test";
-  EXPECT_GE(count(op()).smooth, 1u) << "no f64 sample with random values";
+  bool needed = differentiable_op(op()) && op().name != "custom_vjp_tangent";
+  EXPECT_GE(count(op()).smooth, needed ? 1u : 0u) << "no f64 sample with random values";
 }
 
 TEST(Table, HoldsTheLanguage) {
@@ -140,8 +141,6 @@ TEST(Table, UnknownNamesAreExplained) {
   EXPECT_THROW(op(std::string(100000, 'x')), Error);
 }
 
-static std::string name_of(const testing::TestParamInfo<const OpDef*>& info) { return std::string(info.param->name); }
-static std::vector<const OpDef*> list() { return {all_ops().begin(), all_ops().end()}; }
-INSTANTIATE_TEST_SUITE_P(Ops, Coverage, testing::ValuesIn(list()), name_of);
+INSTANTIATE_TEST_SUITE_P(Ops, Coverage, each_op(), op_name);
 
 }  // namespace tn::test

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "backend/ref/ref.h"
+#include "each_op.h"
 #include "harness.h"
 
 namespace tn::test {
@@ -114,8 +115,6 @@ TEST_P(Entry, SizesMayBeSymbols) {
   EXPECT_TRUE(checked || !wanted) << "no sample works with symbolic sizes";
 }
 
-static std::string name_of(const testing::TestParamInfo<const OpDef*>& info) { return std::string(info.param->name); }
-static std::vector<const OpDef*> list() { return {all_ops().begin(), all_ops().end()}; }
-INSTANTIATE_TEST_SUITE_P(Ops, Entry, testing::ValuesIn(list()), name_of);
+INSTANTIATE_TEST_SUITE_P(Ops, Entry, each_op(), op_name);
 
 }  // namespace tn::test

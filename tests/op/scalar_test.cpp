@@ -5,6 +5,7 @@
 #include "backend/cpu/cpu.h"
 #include "backend/interpreter/program.h"
 #include "backend/ref/ref.h"
+#include "each_op.h"
 #include "harness.h"
 
 namespace tn::test {
@@ -95,13 +96,7 @@ TEST_P(Expression, AgreesWithTheOracle) {
   }
 }
 
-static std::string name_of(const testing::TestParamInfo<const OpDef*>& info) { return std::string(info.param->name); }
-static std::vector<const OpDef*> list() {
-  std::vector<const OpDef*> r;
-  for (const OpDef* o : all_ops())
-    if (o->lower.as<Scalar>() && !o->signature.operands.empty()) r.push_back(o);
-  return r;
-}
-INSTANTIATE_TEST_SUITE_P(Ops, Expression, testing::ValuesIn(list()), name_of);
+static bool has_expression(const OpDef& o) { return o.lower.as<Scalar>() && !o.signature.operands.empty(); }
+INSTANTIATE_TEST_SUITE_P(Ops, Expression, each_op(has_expression), op_name);
 
 }  // namespace tn::test

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "backend/ref/ref.h"
+#include "each_op.h"
 #include "harness.h"
 #include "transform/transform.h"
 
@@ -67,7 +68,6 @@ class Mapped : public testing::TestWithParam<const OpDef*> {};
 
 TEST_P(Mapped, EqualsALoop) {
   const OpDef& op = *GetParam();
-  if (!op.effect.as<Pure>()) GTEST_SKIP() << "effects see the whole batch";
   for (const Sample& s : good_samples(op)) {
     SCOPED_TRACE(describe(op, s));
     size_t count = s.operands.size();
@@ -82,7 +82,6 @@ TEST_P(Mapped, EqualsALoop) {
 
 TEST_P(Mapped, OverASymbolicNumberOfLanes) {
   const OpDef& op = *GetParam();
-  if (!op.effect.as<Pure>()) GTEST_SKIP() << "effects see the whole batch";
   for (const Sample& s : good_samples(op)) {
     if (s.operands.empty()) continue;
     SCOPED_TRACE(describe(op, s));
@@ -90,8 +89,8 @@ TEST_P(Mapped, OverASymbolicNumberOfLanes) {
   }
 }
 
-static std::string name_of(const testing::TestParamInfo<const OpDef*>& info) { return std::string(info.param->name); }
-static std::vector<const OpDef*> list() { return {all_ops().begin(), all_ops().end()}; }
-INSTANTIATE_TEST_SUITE_P(Ops, Mapped, testing::ValuesIn(list()), name_of);
+/// Effects see the whole batch.
+static bool pure(const OpDef& o) { return o.effect.as<Pure>(); }
+INSTANTIATE_TEST_SUITE_P(Ops, Mapped, each_op(pure), op_name);
 
 }  // namespace tn::test
