@@ -159,7 +159,9 @@ void OutputFiles::write_all(const fs::path& apart, const std::vector<Array>& val
 void OutputFiles::write(const std::vector<Array>& values) const {
   std::error_code error;
   fs::create_directories(folder_, error);
-  if (error) fail("run", "'" + folder_.string() + "' cannot be made: " + error.message());
+  if (error)
+    fail("run",
+         "expected a folder for outputs, got '" + folder_.string() + "', which cannot be made: " + error.message());
   // They are written apart first, so that a disk that fills up leaves nothing behind.
   UnfinishedFolder apart("run", folder_);
   try {

@@ -1,4 +1,8 @@
 // The `tenon` command as users meet it: the real binary, its files, messages and exit status.
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <nlohmann/json.hpp>
 
 #include "backend/cpu/cpu.h"
@@ -173,7 +177,17 @@ TEST_F(Command, OutputsAreWrittenWholeOrNotAtAll) {
   expect_refused("run " + model + io(npy), "expected a folder for outputs");
   EXPECT_EQ(read_file("test", out), "a file in the way");
   std::filesystem::remove(out);
-  expect_refused("run " + model + " --inputs " + npy + " --outputs /proc/none", "'/proc/none' cannot be made");
+  expect_refused("run " + model + " --inputs " + npy + " --outputs /proc/none", "'/proc/none', which cannot be made");
+  // What killed processes left goes; what is locked is another's that still writes.
+  std::string left = out + "/.tenon1-0", busy = out + "/.tenon1-1";
+  for (const std::string& folder : {left, busy}) std::filesystem::create_directories(folder + "/parts");
+  int lock = ::open(busy.c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_EQ(::flock(lock, LOCK_EX), 0);
+  EXPECT_EQ(tenon("run " + model + io(npy)).text, "");
+  ::close(lock);
+  EXPECT_FALSE(std::filesystem::exists(left));
+  EXPECT_TRUE(std::filesystem::exists(busy));
+  std::filesystem::remove_all(out);
   // A limit on the size of files fails a write as a full disk does.
   save_npy(npy + "/image.npy", pictures(2000));
   expect_says(shell("trap '' XFSZ; ulimit -f 8; TENON_CACHE_DIR=off " + kTenon + " run " + model + io(npy)), 1,
@@ -362,6 +376,8 @@ TEST_F(Command, SizesOfOneRunAreNumbersWhereTheyHaveToBe) {
   EXPECT_EQ(tenon("run " + model + io(npy)).text, "");
   EXPECT_EQ(load_npy(out + "/y.npy").to_vector(), (std::vector<double>{2, 2, 2}));
   expect_refused("build " + model + " --output " + plan, "--profile NAME=SIZE");
+  expect_refused("build " + model + " --output " + plan + " --profile k=1 --profile m=2",
+                 "expected a profile for a size of the network (n), got 'm'");
   ASSERT_EQ(tenon("build " + model + " --output " + plan + " --profile k=1 --profile n=1:2:4").status, 0);
   EXPECT_EQ(tenon("run " + plan + io(npy)).text, "");
   EXPECT_EQ(load_npy(out + "/y.npy").to_vector(), (std::vector<double>{2, 2, 2}));
