@@ -71,7 +71,7 @@ class DimEnv {
 i64 evaluate(Dim d, const DimEnv& env);
 /// Replaces symbols by Dims, all at once.
 Dim substitute(Dim d, std::span<const std::pair<Dim, Dim>> replacements);
-/// The symbols of d, each once, in order of first creation.
+/// The symbols of d, each once, the shorter names first.
 std::vector<Dim> symbols_of(Dim d);
 /// The c of d = c * symbol + rest, where rest and c are free of the symbol; nothing when d is not linear in it.
 std::optional<Dim> coefficient(Dim d, Dim symbol);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <compare>
 #include <deque>
 #include <mutex>
 #include <numeric>
@@ -84,10 +85,50 @@ const DimNode* intern(DimNode node) {
   auto [first, last] = t.index.equal_range(h);
   for (; first != last; ++first)
     if (same(*first->second, node)) return first->second;
-  node.id = static_cast<u32>(t.nodes.size());
+  for (Dim part : {node.a, node.b})
+    if (!part.is_constant()) node.depth = std::max(node.depth, part.node()->depth + 1);
+  for (const auto& term : node.terms)
+    for (const DimNode* atom : term.atoms) node.depth = std::max(node.depth, atom->depth + 1);
   t.nodes.push_back(std::move(node));
   return t.index.emplace(h, &t.nodes.back())->second;
 }
+
+// ---------------------------------------------------------------- order
+
+using Order = std::strong_ordering;
+Order order(const DimNode* x, const DimNode* y);
+
+Order order(Dim x, Dim y) {
+  if (x == y) return Order::equal;
+  if (x.is_constant() && y.is_constant()) return x.value() <=> y.value();
+  if (x.is_constant() || y.is_constant()) return x.is_constant() ? Order::less : Order::greater;
+  return order(x.node(), y.node());
+}
+
+Order order(const Atoms& x, const Atoms& y) {
+  return std::lexicographical_compare_three_way(x.begin(), x.end(), y.begin(), y.end(),
+                                                [](const DimNode* a, const DimNode* b) { return order(a, b); });
+}
+
+Order order(const DimNode* x, const DimNode* y) {
+  if (x == y) return Order::equal;
+  if (auto o = std::tuple(x->depth, x->kind, x->name.size()) <=> std::tuple(y->depth, y->kind, y->name.size()); o != 0)
+    return o;
+  if (auto o = x->name <=> y->name; o != 0) return o;
+  if (auto o = order(x->a, y->a); o != 0) return o;
+  if (auto o = order(x->b, y->b); o != 0) return o;
+  return std::lexicographical_compare_three_way(x->terms.begin(), x->terms.end(), y->terms.begin(), y->terms.end(),
+                                                [](const auto& s, const auto& t) {
+                                                  Order o = order(s.atoms, t.atoms);
+                                                  return o != 0 ? o : s.coefficient <=> t.coefficient;
+                                                });
+}
+
+}  // namespace
+
+bool precedes(const DimNode* x, const DimNode* y) { return order(x, y) < 0; }
+
+namespace {
 
 // ---------------------------------------------------------------- polynomials
 
@@ -98,14 +139,9 @@ Terms terms_of(Dim d) {
   return {{{n}, 1}};
 }
 
-bool before(const Atoms& a, const Atoms& b) {
-  return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end(),
-                                      [](const DimNode* x, const DimNode* y) { return x->id < y->id; });
-}
-
 /// The Dim of terms in any order.
 Dim from_terms(Terms terms) {
-  std::sort(terms.begin(), terms.end(), [](const auto& x, const auto& y) { return before(x.atoms, y.atoms); });
+  std::sort(terms.begin(), terms.end(), [](const auto& x, const auto& y) { return order(x.atoms, y.atoms) < 0; });
   Terms merged;
   for (auto& t : terms) {
     if (!merged.empty() && merged.back().atoms == t.atoms)
@@ -173,7 +209,7 @@ Dim operator*(Dim a, Dim b) {
     for (const auto& q : y) {
       Atoms atoms = p.atoms;
       atoms.insert(atoms.end(), q.atoms.begin(), q.atoms.end());
-      std::sort(atoms.begin(), atoms.end(), [](const DimNode* u, const DimNode* v) { return u->id < v->id; });
+      std::sort(atoms.begin(), atoms.end(), precedes);
       product_terms.push_back({std::move(atoms), mul_checked(p.coefficient, q.coefficient)});
     }
   return from_terms(std::move(product_terms));
@@ -253,7 +289,7 @@ static Dim extreme(DimNode::Kind kind, Dim a, Dim b) {
   else if (provably_nonnegative(-above))
     result = b;
   else
-    result = b.bits() < a.bits() ? compound(kind, b, a) : compound(kind, a, b);
+    result = order(b, a) < 0 ? compound(kind, b, a) : compound(kind, a, b);
   table[h % kKnown] = {a, b, result, kind};  // a proof may have come here for another
   return result;
 }
@@ -420,7 +456,7 @@ static void collect_symbols(Dim d, std::vector<const DimNode*>& found) {
 std::vector<Dim> symbols_of(Dim d) {
   std::vector<const DimNode*> found;
   collect_symbols(d, found);
-  std::sort(found.begin(), found.end(), [](const DimNode* a, const DimNode* b) { return a->id < b->id; });
+  std::sort(found.begin(), found.end(), precedes);
   std::vector<Dim> result;
   for (const DimNode* n : found) result.push_back(Dim(n));
   return result;

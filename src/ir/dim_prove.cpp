@@ -93,7 +93,7 @@ class Prover {
     for (const auto& t : n->terms)
       for (const DimNode* a : t.atoms) {
         int r = rank(a);
-        if (r > best_rank || (r == best_rank && a->id > best->id)) {
+        if (r > best_rank || (r == best_rank && precedes(best, a))) {
           best = a;
           best_rank = r;
         }
