@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <thread>
 
+#include "base/sanitizer.h"
 #include "commands.h"
 #include "tenon/error.h"
 
@@ -36,7 +37,7 @@ RunLimits set_budget(double timeout_seconds, double memory_gib) {
   rlimit limit{};
   getrlimit(RLIMIT_AS, &limit);
   auto wanted = static_cast<rlim_t>(bytes);
-  if (limit.rlim_max == RLIM_INFINITY || wanted < limit.rlim_max) {
+  if (!kSanitized && (limit.rlim_max == RLIM_INFINITY || wanted < limit.rlim_max)) {
     limit.rlim_cur = wanted;
     setrlimit(RLIMIT_AS, &limit);
   }

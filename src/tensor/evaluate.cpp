@@ -298,7 +298,7 @@ void finish(Flat& f, std::vector<Array>& results, std::vector<Pending*>& dropped
   auto keeps = [&](const Pending* p) { return f.open && keeps_operands(p->level); };
   for (size_t i = 0; i < f.outputs.size(); ++i) {
     Pending* p = f.outputs[i];
-    p->value = new Array(std::move(results[i]));
+    if (!p->value) p->value = new Array(std::move(results[i]));  // a literal has one once somebody has read it
     p->depth.store(0, std::memory_order_relaxed);
     if (keeps(p))
       keep_evaluated(p);

@@ -373,7 +373,8 @@ TEST(Strips, ThreadsGiveTheSameBits) {
   Value sum = dot(x, y, {}, {}, {0}, {0});
   GraphPtr g = b.build(std::vector{tanh(dot(add(sum, z), sum, {}, {}, {0}, {0})), sum});
   size_t temps = 0;
-  for (const Slot& s : Plan::build(g, kCompiled)->slots()) temps += s.role == Slot::Role::temp;
+  auto plan = Plan::build(g, kCompiled);
+  for (const Slot& s : plan->slots()) temps += s.role == Slot::Role::temp;
   EXPECT_GT(temps, 2u);
   for (int run = 0; run < 5; ++run) EXPECT_GT(phases_of(g), 2u) << labels(g);
 }

@@ -11,13 +11,17 @@ static std::atomic<size_t> allocations{0};
 
 static void* counted(size_t bytes, size_t alignment) {
   if (counting) ++allocations;
-  void* p = std::aligned_alloc(alignment, (std::max<size_t>(bytes, 1) + alignment - 1) / alignment * alignment);
-  if (!p) throw std::bad_alloc();
-  return p;
+  return std::aligned_alloc(alignment, (std::max<size_t>(bytes, 1) + alignment - 1) / alignment * alignment);
 }
 
-void* operator new(size_t bytes) { return counted(bytes, 16); }
-void* operator new(size_t bytes, std::align_val_t a) { return counted(bytes, static_cast<size_t>(a)); }
+static void* counted_or_throw(size_t bytes, size_t alignment) {
+  if (void* p = counted(bytes, alignment)) return p;
+  throw std::bad_alloc();
+}
+
+void* operator new(size_t bytes) { return counted_or_throw(bytes, 16); }
+void* operator new(size_t bytes, std::align_val_t a) { return counted_or_throw(bytes, static_cast<size_t>(a)); }
+void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return counted(bytes, 16); }
 void operator delete(void* p) noexcept { std::free(p); }
 void operator delete(void* p, size_t) noexcept { std::free(p); }
 void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }

@@ -15,18 +15,12 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/sanitizer.h"
 #include "targets.h"
 #include "tenon/dtype.h"
 
-#if defined(__has_feature)
-#define TENON_ADDRESS_SANITIZER __has_feature(address_sanitizer)
-#else
-#define TENON_ADDRESS_SANITIZER 0
-#endif
-#if TENON_ADDRESS_SANITIZER
 /// The sanitizer's shadow is larger than any limit of the address space, so the sanitizer itself counts.
 extern "C" const char* __asan_default_options() { return "max_allocation_size_mb=1024:hard_rss_limit_mb=2048"; }
-#endif
 
 namespace tn::fuzz {
 namespace {
@@ -169,8 +163,7 @@ bool run(int argc, char** argv) {
   finding = findings + "/finding";
   for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGALRM}) std::signal(s, keep);
   rlimit limit{kMostMemory, kMostMemory};
-  if (!TENON_ADDRESS_SANITIZER)
-    setrlimit(RLIMIT_AS, &limit);  // who asks for more gets bad_alloc, which no reader catches
+  if (!kSanitized) setrlimit(RLIMIT_AS, &limit);  // who asks for more gets bad_alloc, which no reader catches
   run(*target, places, seconds);
   return true;
 }

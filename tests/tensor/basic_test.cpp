@@ -21,6 +21,14 @@ TEST(Tensor, ArithmeticWithNumbersAndBroadcasting) {
   EXPECT_FLOAT_EQ(mean(s).item<float>(), 7.5f);
 }
 
+/// A number that was read keeps its value when it is evaluated: nothing leaks, no reader is left without.
+TEST(Tensor, NumbersAreReadAndEvaluated) {
+  Tensor t(2.5);
+  EXPECT_EQ(t.to_vector(), std::vector<double>{2.5});
+  eval({t});
+  EXPECT_EQ(t.to_vector(), std::vector<double>{2.5});
+}
+
 TEST(Tensor, DtypesArePromotedWithinAKind) {
   Tensor x = tensor({1.0f}, DType::f32), y = tensor({2.0}, DType::f64), i = tensor({3});
   EXPECT_EQ((x + y).dtype(), DType::f64);

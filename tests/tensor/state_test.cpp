@@ -40,9 +40,9 @@ TEST(Jit, StateGoesInAndOut) {
 }
 
 TEST(Jit, RefusesHiddenTensors) {
-  static Tensor hidden = f64({1});
+  static Tensor hidden = f64(1);
   expect_error([] { jit([](const Tensor& x) { return x + hidden; })(f64(1)); }, "constant(x)");
-  static Tensor fine = constant(f64({3}));
+  static Tensor fine = constant(f64(3));
   expect_near(jit([](const Tensor& x) { return x * fine; })(f64(2)), 6);
   expect_near(jit([](const Tensor& x) { return x * f64({1, 2})(1); })(f64(2)), 4);
 }
