@@ -1,14 +1,17 @@
-// Whether a sanitizer watches the process: address and thread sanitizers take more address space than any limit leaves.
+// Whether a sanitizer watches the process: address and thread sanitizers take more address space than any limit leaves,
+// and bring operators new and delete of their own.
 #pragma once
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TENON_SANITIZED 1
+#elif defined(__has_feature)
+#define TENON_SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define TENON_SANITIZED 0
+#endif
 
 namespace tn {
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool kSanitized = true;
-#elif defined(__has_feature)
-inline constexpr bool kSanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-inline constexpr bool kSanitized = false;
-#endif
+inline constexpr bool kSanitized = TENON_SANITIZED;
 
 }  // namespace tn

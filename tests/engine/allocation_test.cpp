@@ -1,31 +1,7 @@
-// Once a shape has run, running it again on bound memory allocates nothing. The allocator counts while it is told to.
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
+// Once a shape has run, running it again on bound memory allocates nothing.
+#include "../count_allocations.h"
 #include "base/memory.h"
 #include "networks.h"
-
-static std::atomic<bool> counting{false};
-static std::atomic<size_t> allocations{0};
-
-static void* counted(size_t bytes, size_t alignment) {
-  if (counting) ++allocations;
-  return std::aligned_alloc(alignment, (std::max<size_t>(bytes, 1) + alignment - 1) / alignment * alignment);
-}
-
-static void* counted_or_throw(size_t bytes, size_t alignment) {
-  if (void* p = counted(bytes, alignment)) return p;
-  throw std::bad_alloc();
-}
-
-void* operator new(size_t bytes) { return counted_or_throw(bytes, 16); }
-void* operator new(size_t bytes, std::align_val_t a) { return counted_or_throw(bytes, static_cast<size_t>(a)); }
-void* operator new(size_t bytes, const std::nothrow_t&) noexcept { return counted(bytes, 16); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
 
 namespace tn::engine {
 namespace {
@@ -34,20 +10,20 @@ namespace {
 size_t steady(Context& context) {
   for (int i = 0; i < 3; ++i) context.run();
   size_t blocks = live_block_bytes();
-  allocations = 0;
-  counting = true;
-  for (int i = 0; i < 10; ++i) context.run();
-  counting = false;
+  size_t count = allocations_of([&] {
+    for (int i = 0; i < 10; ++i) context.run();
+  });
   EXPECT_EQ(live_block_bytes(), blocks);
-  return allocations;
+  return count;
 }
 
 TEST(Allocation, TheCounterCounts) {
-  allocations = 0;
-  counting = true;
-  auto p = std::make_unique<std::vector<int>>(3);
-  counting = false;
-  EXPECT_EQ(allocations, 2u);
+  // Calls of the operators, unlike expressions with new, are never optimised away.
+  EXPECT_EQ(allocations_of([] {
+              ::operator delete(::operator new(8));
+              ::operator delete(::operator new(8, std::nothrow));
+            }),
+            2u);
 }
 
 TEST(Allocation, NoneInTheSteadyState) {

@@ -1,37 +1,17 @@
-// A bound context runs without allocating: counted by the operators of this executable.
+// A bound context runs without allocating.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
-#include <new>
-
+#include "../count_allocations.h"
 #include "base/memory.h"
 #include "base/thread_pool.h"
 #include "runtime/context.h"
 #include "runtime/execute.h"
 
-namespace {
-
-std::atomic<long> allocations{0};
-
-}  // namespace
-
-[[gnu::noinline]] void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
-  allocations.fetch_add(1, std::memory_order_relaxed);
-  return std::malloc(bytes);
-}
-[[gnu::noinline]] void* operator new(size_t bytes) {
-  if (void* p = operator new(bytes, std::nothrow)) return p;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
-
 namespace tn {
 namespace {
 
 /// Allocations in ten runs of a bound context, after one that warms it up.
-long allocations_of(const char* text, const Target& target, i64 n) {
+size_t steady_allocations(const char* text, const Target& target, i64 n) {
   GraphPtr g = parse_graph(text);
   Context context(Plan::build(g, target));
   DimEnv env;
@@ -49,10 +29,11 @@ long allocations_of(const char* text, const Target& target, i64 n) {
   for (Type t : context.plan().output_types()) make(t, outputs);
   context.run(inputs, outputs);
   size_t live = live_block_bytes();
-  long before = allocations;
-  for (int i = 0; i < 10; ++i) context.run(inputs, outputs);
+  size_t count = allocations_of([&] {
+    for (int i = 0; i < 10; ++i) context.run(inputs, outputs);
+  });
   EXPECT_EQ(live_block_bytes(), live);
-  return allocations - before;
+  return count;
 }
 
 class Steady : public testing::TestWithParam<bool> {
@@ -66,7 +47,7 @@ class Steady : public testing::TestWithParam<bool> {
 };
 
 TEST_P(Steady, NetworksAllocateNothing) {
-  EXPECT_EQ(allocations_of(R"(graph(%0: f32[n, 64], %1: f32[64, 64], %2: f32[64]) {
+  EXPECT_EQ(steady_allocations(R"(graph(%0: f32[n, 64], %1: f32[64, 64], %2: f32[64]) {
     %3: f32[n, 64] = matmul(%0, %1)
     %4: f32[n, 64] = broadcast(%2) {dims=[1], shape=<n, 64>}
     %5: f32[n, 64] = add(%3, %4)
@@ -75,12 +56,12 @@ TEST_P(Steady, NetworksAllocateNothing) {
     %8: f32[64] = sum(%7) {axes=[0]}
     return %7, %8
   })",
-                           target(), 300),
-            0);
+                               target(), 300),
+            0u);
 }
 
 TEST_P(Steady, ControlFlowAllocatesNothing) {
-  EXPECT_EQ(allocations_of(R"(graph(%0: bool[], %1: f32[3], %2: f32[n, 3]) {
+  EXPECT_EQ(steady_allocations(R"(graph(%0: bool[], %1: f32[3], %2: f32[n, 3]) {
     %3: f32[3] = cond(%0, %1) {else=graph(%0: f32[3]) {
         %1: f32[3] = exp(%0)
         return %1
@@ -93,8 +74,8 @@ TEST_P(Steady, ControlFlowAllocatesNothing) {
       }, carry=1, consts=0, length=<n>, reverse=false}
     return %4, %5
   })",
-                           target(), 7),
-            0);
+                               target(), 7),
+            0u);
 }
 
 INSTANTIATE_TEST_SUITE_P(Tiers, Steady, testing::Values(false, true));
