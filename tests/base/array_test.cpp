@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/memory.h"
+#include "base/sanitizer.h"
 #include "tenon/error.h"
 
 namespace tn {
@@ -93,7 +94,8 @@ TEST(Storage, TheLargestSmallBlocks) {
     trim_block_pool();
     Block b = take_block(bytes);
     bool mapped = bytes > kMapped - kAlignment;
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(b.data) % 4096 == 0, mapped) << bytes;
+    bool page = reinterpret_cast<std::uintptr_t>(b.data) % 4096 == 0;
+    EXPECT_TRUE(page == mapped || (page && kSanitized)) << bytes;  // their malloc aligns as it likes
     give_block(b);
     EXPECT_EQ(pooled_block_bytes(), mapped ? kMapped : 0) << bytes;
   }

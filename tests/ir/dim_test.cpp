@@ -81,6 +81,14 @@ TEST_F(Dims, AgreeWithArithmetic) {
   }
 }
 
+/// Shallow ones first, then shorter names, then letters: whatever was made before.
+TEST_F(Dims, OrderIsOfWhatTheySay) {
+  Dim z = Dim::symbol("order_z"), deep = floordiv(Dim::symbol("order_y"), 2), longer = Dim::symbol("order_aa");
+  Dim a = Dim::symbol("order_a");
+  EXPECT_EQ(symbols_of(deep + longer + z * a), (std::vector<Dim>{a, Dim::symbol("order_y"), z, longer}));
+  EXPECT_EQ(min(deep, min(z, a)), min(min(a, z), deep));
+}
+
 TEST_F(Dims, TextReadsBack) {
   Random random{2};
   for (int i = 0; i < 3000; ++i) {
