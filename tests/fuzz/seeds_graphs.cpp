@@ -1,6 +1,7 @@
 // Seeds of the readers of graphs: ONNX, plans, and the texts of both IRs.
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 
 #include "../ir/kernels.h"
 #include "../onnx/models.h"
@@ -52,12 +53,18 @@ Seeds model_seeds() {
   auto outside = model({node("Reshape", {"x", "far"}, {"y"})}, {ints("far", {1}, {-1})});
   outside.graph.initializers[0].external = {{"location", "../far.bin"}, {"length", "8"}};
   auto huge = model({node("ConstantOfShape", {"s"}, {"y"})}, {ints("s", {2}, {1ll << 40, 1ll << 20})});
+  constexpr float kFar = std::numeric_limits<float>::infinity();
+  auto far = model({node("Resize", {"x", "roi", "", "sizes"}, {"z"},
+                         {onnx::samples::text("coordinate_transformation_mode", "tf_crop_and_resize")}),
+                    node("Cast", {"z"}, {"w"}, {onnx::samples::integer("to", 7)}), node("IsInf", {"w"}, {"y"})},
+                   {onnx::samples::floats("roi", {4}, {0, kFar, 1, -kFar}), ints("sizes", {2}, {2, 9})});
   return {{"dense", bytes(onnx::export_model(dense_network()))},
           {"shapes", bytes(onnx::samples::shapes())},
           {"control", bytes(onnx::samples::control())},
           {"bad_cyclic", bytes(model({node("Add", {"x", "y"}, {"z"}), node("Relu", {"z"}, {"y"})}))},
           {"bad_outside", bytes(outside)},
-          {"bad_huge", bytes(huge)}};
+          {"bad_huge", bytes(huge)},
+          {"bad_far", bytes(far)}};
 }
 
 Seeds value_seeds() {
