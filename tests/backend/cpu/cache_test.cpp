@@ -117,8 +117,9 @@ TEST_F(CpuCache, RebuildsDamagedEntries) {
 
 TEST_F(CpuCache, ReadOnlyOrMissingFoldersAreNoError) {
   fs::create_directories(folder_);
-  std::ofstream(folder_ / "file") << "no folder";
-  for (const char* place : {"/proc/nowhere", "off", (folder_ / "file").c_str()}) {
+  std::string file = folder_ / "file";
+  std::ofstream(file) << "no folder";
+  for (const char* place : {"/proc/nowhere", "off", file.c_str()}) {
     setenv("TENON_CACHE_DIR", place, 1);
     forget_kernels();
     EXPECT_EQ(run_scaled(*compile_kernel(scaled(5), Isa::avx2)), 15) << place;
