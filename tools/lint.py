@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks of the source tree. Each is a function that returns its findings as "file:line: what; fix".
 
-usage: tools/lint.py [--all] [--fix] [--root DIR] [--build DIR] [CHECK ...]
+usage: tools/lint.py [--all] [--analyze] [--fix] [--root DIR] [--build DIR] [CHECK ...]
 """
 import argparse
 import collections
@@ -26,8 +26,8 @@ TEXTS = SOURCES + (".py", ".md", ".txt", ".cmake", ".json", ".sh", ".in")
 class Tree:
     """The files git knows or would add, below a root."""
 
-    def __init__(self, root, build, everything):
-        self.root, self.build, self.everything = root, build, everything
+    def __init__(self, root, build, everything=False, analyzed=False):
+        self.root, self.build, self.everything, self.analyzed = root, build, everything, analyzed
         listed = self.git("ls-files", "--cached", "--others", "--exclude-standard")
         self.files = sorted(f for f in set(listed.split("\n")) if f and os.path.isfile(os.path.join(root, f)))
         self.texts = {}
@@ -135,12 +135,12 @@ def included(tree, file, seen=None):
 
 
 def check_tidy(tree, fix):
-    """clang-tidy-19 on what changed; with --all on every file, the analyzer (slow) included."""
+    """clang-tidy-19 on what changed; with --all on every file; with --analyze by clang's static analyzer too (slow)."""
     database = os.path.join(tree.build, "compile_commands.json")
     if not os.path.exists(database):
         return [f"{database}: expected a configured build; run ./dev build"]
     changed = None if tree.everything else tree.changed()
-    analyzer = ["--checks=clang-analyzer-*"] if tree.everything else []
+    analyzer = ["--checks=clang-analyzer-*"] if tree.analyzed else []
     with open(database, encoding="utf-8") as f:
         commands = {entry["file"]: entry["command"] for entry in json.load(f)}
     files = [f for f in tree.sources(suffixes=(".cpp",))
@@ -337,13 +337,15 @@ CHECKS = {name.removeprefix("check_"): f for name, f in list(globals().items()) 
 def main():
     parser = argparse.ArgumentParser(description="checks of the source tree: " + ", ".join(CHECKS))
     parser.add_argument("--all", action="store_true", help="clang-tidy on every file")
+    parser.add_argument("--analyze", action="store_true", help="clang's static analyzer with clang-tidy: minutes a file")
     parser.add_argument("--fix", action="store_true", help="mend what can be mended: format, generated")
     parser.add_argument("--root", default=os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     parser.add_argument("--build", help="a configured build (default build/release)")
     parser.add_argument("checks", nargs="*", metavar="CHECK")
     options = parser.parse_args()
     root = os.path.abspath(options.root)
-    tree = Tree(root, os.path.abspath(options.build or os.path.join(root, "build/release")), options.all)
+    tree = Tree(root, os.path.abspath(options.build or os.path.join(root, "build/release")), options.all,
+                options.analyze)
     unknown = [c for c in options.checks if c not in CHECKS]
     if unknown:
         parser.error(f"expected checks of {', '.join(CHECKS)}, got {', '.join(unknown)}")
