@@ -2,51 +2,15 @@
 // array API says, never across kinds (integers do not become floating silently; use `cast`). A plain number takes the
 // dtype of the tensor it meets. All are recorded, not run; all are differentiable where a derivative exists.
 #pragma once
+#include "tenon/elementwise.h"
 #include "tenon/tensor.h"
 
 namespace [[gnu::visibility("default")]] tn {
 
-// ---------------------------------------------------------------- elementwise
+// ---------------------------------------------------------------- elementwise, beside those of elementwise.h
 
-Tensor add(Arg a, Arg b);
-Tensor sub(Arg a, Arg b);
-Tensor mul(Arg a, Arg b);
-/// True division of floating operands.
-Tensor div(Arg a, Arg b);
-/// Rounds toward minus infinity; integer division by zero gives 0.
-Tensor floor_divide(Arg a, Arg b);
-/// a - b * floor_divide(a, b): the sign of b.
-Tensor remainder(Arg a, Arg b);
 /// A literal integer exponent is part of the program (a new one compiles anew), all else is data.
 Tensor pow(Arg a, Arg b);
-Tensor maximum(Arg a, Arg b);  ///< NaN where either is.
-Tensor minimum(Arg a, Arg b);  ///< NaN where either is.
-Tensor equal(Arg a, Arg b);
-Tensor not_equal(Arg a, Arg b);
-Tensor less(Arg a, Arg b);
-Tensor less_equal(Arg a, Arg b);
-Tensor greater(Arg a, Arg b);
-Tensor greater_equal(Arg a, Arg b);
-Tensor logical_and(Arg a, Arg b);
-Tensor logical_or(Arg a, Arg b);
-Tensor logical_not(Arg x);
-Tensor neg(Arg x);
-Tensor exp(Arg x);
-Tensor log(Arg x);
-Tensor log1p(Arg x);
-Tensor expm1(Arg x);
-Tensor sin(Arg x);
-Tensor cos(Arg x);
-Tensor tanh(Arg x);
-Tensor sigmoid(Arg x);
-Tensor erf(Arg x);
-Tensor sqrt(Arg x);
-/// 1 / sqrt(x)
-Tensor rsqrt(Arg x);
-Tensor abs(Arg x);
-/// -1, 0 or 1; NaN stays NaN.
-Tensor sign(Arg x);
-Tensor floor(Arg x);
 Tensor ceil(Arg x);
 Tensor square(Arg x);
 Tensor reciprocal(Arg x);
@@ -57,15 +21,11 @@ Tensor isfinite(Arg x);
 /// a where `condition`, else b.
 Tensor where(Arg condition, Arg a, Arg b);
 Tensor cast(Arg x, DType dtype);
-/// The value; its derivative is zero.
-Tensor stop_gradient(Arg x);
 
 // ---------------------------------------------------------------- activations and normalisation
 
-Tensor relu(Arg x);
 /// x * Phi(x), by erf.
 Tensor gelu(Arg x);
-Tensor silu(Arg x);
 struct AxisOption {
   i64 axis = -1;
 };

@@ -1,5 +1,6 @@
 // Everything for models: tensors, operations, transforms, files.
 #pragma once
+#include "tenon/callback.h"
 #include "tenon/control.h"
 #include "tenon/graph.h"
 #include "tenon/io.h"

@@ -133,28 +133,44 @@ static bool is_part_suffix(std::string_view text) {
   return dash != text.npos && digits(text.substr(0, dash)) && digits(text.substr(dash + 1));
 }
 
-/// Paths in `folder` named `start` and a suffix of create_part; not those that are locked, or on a file system without
-/// locks: somebody may be writing them.
-static void remove_left_behind(const std::string& folder, std::string_view start) {
+enum class Kind { file, folder };
+
+/// What in `folder` is named `start` and a suffix of create_part; not those that are locked, or on a file system
+/// without locks: somebody may be writing them.
+static void remove_left_behind(const std::string& folder, std::string_view start, Kind kind) {
   namespace fs = std::filesystem;
+  // A lock that other hosts see takes a file that may be written.
+  int flags = O_NOFOLLOW | O_CLOEXEC | (kind == Kind::folder ? O_RDONLY | O_DIRECTORY : O_RDWR | O_NONBLOCK);
   std::error_code error;
   const fs::directory_iterator none;
   for (fs::directory_iterator it(folder, error); !error && it != none; it.increment(error)) {
     std::string name = it->path().filename().string();
     if (!name.starts_with(start) || !is_part_suffix(std::string_view(name).substr(start.size()))) continue;
-    Descriptor d(::open(it->path().c_str(), O_RDONLY | O_CLOEXEC));
+    Descriptor d(::open(it->path().c_str(), flags));
+    struct stat info{};
+    if (d.file < 0 || ::fstat(d.file, &info) || ::flock(d.file, LOCK_EX | LOCK_NB)) continue;
     std::error_code gone;
-    if (d.file >= 0 && ::flock(d.file, LOCK_EX | LOCK_NB) == 0) fs::remove_all(it->path(), gone);
+    if (kind == Kind::folder)
+      fs::remove_all(it->path(), gone);
+    else if (S_ISREG(info.st_mode))
+      ::unlink(it->path().c_str());
   }
 }
 
 void remove_unfinished(const std::string& path) {
-  remove_left_behind(folder_of(path), std::filesystem::path(path).filename().string() + std::string(kPart));
+  remove_left_behind(folder_of(path), std::filesystem::path(path).filename().string() + std::string(kPart), Kind::file);
+}
+
+/// Whether the open file is the one under that name.
+static bool stands_at(int file, const std::filesystem::path& path) {
+  struct stat opened{}, named{};
+  return !::fstat(file, &opened) && !::stat(path.c_str(), &named) && opened.st_dev == named.st_dev &&
+         opened.st_ino == named.st_ino;
 }
 
 UnfinishedFolder::UnfinishedFolder(std::string_view who, const std::filesystem::path& folder) {
   static std::atomic<unsigned> count{0};
-  remove_left_behind(folder.string(), kApart);
+  remove_left_behind(folder.string(), kApart, Kind::folder);
   for (;;) {
     path_ = folder / (std::string(kApart) + std::to_string(::getpid()) + "-" + std::to_string(count++));
     if (::mkdir(path_.c_str(), 0755)) {
@@ -162,10 +178,13 @@ UnfinishedFolder::UnfinishedFolder(std::string_view who, const std::filesystem::
       refuse(who, folder.string(), "takes no files: " + reason());
     }
     Descriptor d(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    struct stat info{};
-    if (d.file < 0 && errno != ENOENT) refuse(who, path_.string(), "cannot be opened: " + reason());
+    if (d.file < 0 && errno != ENOENT) {
+      std::string why = reason();
+      ::rmdir(path_.c_str());
+      refuse(who, path_.string(), "cannot be opened: " + why);
+    }
     // Who looked for unfinished folders before the lock was there has removed this one.
-    if (d.file < 0 || (::flock(d.file, LOCK_EX) == 0 && ::stat(path_.c_str(), &info))) continue;
+    if (d.file < 0 || (::flock(d.file, LOCK_EX) == 0 && !stands_at(d.file, path_))) continue;
     lock_ = std::exchange(d.file, -1);
     return;
   }

@@ -33,10 +33,13 @@ struct ThreadPool::State {
   std::exception_ptr error;
   std::vector<std::thread> workers;
 
+  std::atomic<u64> shared{0};
+
   void work(int worker) {
     for (;;) {
       i64 lo = next.fetch_add(grain, std::memory_order_relaxed);
       if (lo >= items) return;
+      if (worker != 0) shared.fetch_add(1, std::memory_order_relaxed);
       try {
         body(data, lo, std::min(lo + grain, items), worker);
       } catch (...) {
@@ -97,6 +100,8 @@ ThreadPool& ThreadPool::shared() {
   }
   return *shared_pool.load();
 }
+
+u64 ThreadPool::shared_pieces() const { return state_->shared.load(std::memory_order_relaxed); }
 
 ThreadPool::ThreadPool(int threads) : threads_(std::max(1, threads)) { start(); }
 ThreadPool::~ThreadPool() { stop(); }

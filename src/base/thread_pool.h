@@ -22,6 +22,8 @@ class ThreadPool {
   int threads() const { return threads_; }
   /// 1 <= threads; the workers are started or ended now. Not while a job runs.
   void set_threads(int threads);
+  /// Pieces that workers beside the caller have run since the last set_threads, for tests that want both at work.
+  u64 shared_pieces() const;
 
   /// Calls f(lo, hi, worker) for pieces of [0, items), each of `grain` items but the last; worker < threads() is
   /// different for calls that run at the same time. Returns when all are done; the first exception is thrown then.

@@ -59,6 +59,15 @@ bool is_off(const Target& target, size_t pass) {
   return (target.passes_off | kBits) >> pass & 1;
 }
 
+/// What must hold of the graph after a pass.
+void check_pass(size_t pass, const Graph& g) {
+  verify(g);
+  if (kGraphPasses[pass] != expand_composites) return;
+  for (const Node& n : g.nodes())
+    if (const auto* e = n.op->lower.as<Expand>(); e && e->whole == Template::none)
+      internal("pass " + std::string(kPasses[pass].name) + " left " + std::string(n.op->name));
+}
+
 void dump(std::string_view pass, const std::string& text) {
   std::fprintf(stderr, "# after %.*s\n%s\n", static_cast<int>(pass.size()), pass.data(), text.c_str());
 }
@@ -86,6 +95,11 @@ void explain_passes(const Compilation& c) {
 
 }  // namespace
 
+bool verifying() {
+  static const bool asked = std::getenv("TENON_VERIFY") != nullptr;
+  return asked;
+}
+
 std::span<const PassInfo> compiler_passes() { return kPasses; }
 
 Target without_pass(Target target, std::string_view name) {
@@ -112,6 +126,7 @@ Compilation compile_graph(const GraphPtr& g, const Target& target) {
   for (size_t i = 0; i < kFuse; ++i) {
     if (!is_off(target, i)) c.graph = kGraphPasses[i](c.graph);
     done();
+    if (verifying()) check_pass(i, *c.graph);
     if (dumped(i)) dump(kPasses[i].name, to_string(*c.graph));
   }
   c.steps = fuse(*c.graph, target, !is_off(target, kFuse));

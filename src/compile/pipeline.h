@@ -30,6 +30,9 @@ std::span<const PassInfo> compiler_passes();
 /// The target without that pass; an Error lists the optional ones when the name is none of them.
 Target without_pass(Target target, std::string_view name);
 
+/// With TENON_VERIFY=1 the graph is verified after every pass, and every new kernel before it runs: tests run so.
+bool verifying();
+
 struct Compilation {
   GraphPtr graph;
   std::vector<Step> steps;

@@ -110,11 +110,19 @@ Order order(const Atoms& x, const Atoms& y) {
                                                 [](const DimNode* a, const DimNode* b) { return order(a, b); });
 }
 
+/// Shorter stems first, then letters; fresh ones of a stem by number.
+Order order(const std::string& x, const std::string& y) {
+  auto key = [](const std::string& name) {
+    auto stem = std::string_view(name).substr(0, name.find('\''));
+    return std::tuple(stem.size(), stem, name.size(), std::string_view(name));
+  };
+  return key(x) <=> key(y);
+}
+
 Order order(const DimNode* x, const DimNode* y) {
   if (x == y) return Order::equal;
-  if (auto o = std::tuple(x->depth, x->kind, x->name.size()) <=> std::tuple(y->depth, y->kind, y->name.size()); o != 0)
-    return o;
-  if (auto o = x->name <=> y->name; o != 0) return o;
+  if (auto o = std::tuple(x->depth, x->kind) <=> std::tuple(y->depth, y->kind); o != 0) return o;
+  if (auto o = order(x->name, y->name); o != 0) return o;
   if (auto o = order(x->a, y->a); o != 0) return o;
   if (auto o = order(x->b, y->b); o != 0) return o;
   return std::lexicographical_compare_three_way(x->terms.begin(), x->terms.end(), y->terms.begin(), y->terms.end(),
@@ -314,7 +322,7 @@ bool same(std::span<const Dim> a, std::span<const Dim> b) { return std::equal(a.
 
 // ---------------------------------------------------------------- text
 
-// Order by text, not by creation: a text, and with it a kernel's key, must not depend on what the process made before.
+// Order by text: a text, and with it a kernel's key, must not depend on what the process made before.
 
 static std::string atom_text(const DimNode* n) {
   switch (n->kind) {

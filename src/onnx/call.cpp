@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <set>
 
@@ -276,9 +275,11 @@ Value Call::map(std::string_view name, std::initializer_list<Value> x, Attrs att
 }
 
 Value Call::scalar(double v, DType dtype) const {
-  if (is_integer(dtype) && (v != std::trunc(v) || std::fabs(v) > 0x1p63))
+  Array a = Array::empty(dtype, {});
+  a.set(0, v);
+  if (is_integer(dtype) && a.get(0) != v)
     refuse("numbers of a dtype that holds " + std::to_string(v), std::string(name(dtype)));
-  return constant(builder(), v, dtype);
+  return constant_of(a);
 }
 
 Value Call::like(Value x, double v) const { return broadcast_to(scalar(v, x.dtype()), shape_of(x)); }

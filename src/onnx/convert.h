@@ -103,7 +103,7 @@ class Call {
   Value map(std::string_view op, std::initializer_list<Value> x, Attrs attrs = {}) const;
   /// A scalar of x's dtype, broadcast to x's shape.
   Value like(Value x, double v) const;
-  /// An error where an integer dtype would lose a fraction or infinity.
+  /// An error where an integer dtype does not hold v.
   Value scalar(double v, DType dtype) const;
   Value constant_of(const Array& a) const { return constant(builder(), a); }
   Value reduce(std::string_view op, Value v, const std::vector<i64>& axes, bool keepdims) const;

@@ -284,7 +284,12 @@ Values gelu(Call& c) {
 
 Values shrink(Call& c) {
   Value x = c.in(0);
-  Value lambda = c.scalar(c.floating("lambd", 0.5), x.dtype()), bias = c.scalar(c.floating("bias", 0), x.dtype());
+  // The operator's function casts its numbers to x's dtype, which truncates them.
+  auto number = [&](const char* name, double otherwise) {
+    double v = c.floating(name, otherwise);
+    return c.scalar(is_integer(x.dtype()) ? std::trunc(v) : v, x.dtype());
+  };
+  Value lambda = number("lambd", 0.5), bias = number("bias", 0);
   Value below = less(c, x, f(c, "neg", lambda)), above = c.map("greater", {x, lambda});
   return {where(c, below, add(c, x, bias), where(c, above, sub(c, x, bias), k(c, x, 0)))};
 }

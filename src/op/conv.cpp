@@ -7,6 +7,7 @@
 // x' is x with lhs_dilation - 1 zeros between elements, and zero outside.
 #include <algorithm>
 
+#include "ir/guard.h"
 #include "op/emit.h"
 #include "op/families.h"
 #include "op/lanes.h"
@@ -85,10 +86,11 @@ std::vector<Type> conv_type(Types t, const Attrs& a) {
   for (size_t i = 0; i < c.axes(); ++i) {
     Dim padded = spread_extent(t[0].shape()[i + 2], c.lhs_dilation[i]) + Dim(c.low[i] + c.high[i]);
     Dim reach = spread_extent(t[1].shape()[i + 2], c.rhs_dilation[i]);
-    if (provably_nonnegative(reach - padded - Dim(1)))
-      fail("conv", "expected weights that reach over at most the padded extent " + to_string(padded) + " on axis " +
-                       std::to_string(i + 2) + ", got " + to_string(reach) + " for " + to_string(t[0]) + " and " +
-                       to_string(t[1]));
+    expect_nonnegative("conv", padded - reach, [&] {
+      return "expected weights that reach over at most the padded extent " + to_string(padded) + " on axis " +
+             std::to_string(i + 2) + ", got " + to_string(reach) + " for " + to_string(t[0]) + " and " +
+             to_string(t[1]);
+    });
     shape.push_back(floordiv(padded - reach, c.strides[i]) + Dim(1));
   }
   return {t[0].with(shape)};

@@ -1,9 +1,9 @@
 #include "runtime/executable.h"
 
-#include <cstdlib>
 #include <mutex>
 #include <unordered_map>
 
+#include "compile/pipeline.h"
 #include "runtime/counters.h"
 #include "tenon/error.h"
 
@@ -32,10 +32,12 @@ Table& table() {
   return *t;
 }
 
-/// With TENON_VERIFY=1 every new kernel is verified: tests run so.
+/// The kernel is sound, and its text reads back to it.
 void verify_when_asked(const loops::Kernel& kernel) {
-  static const bool asked = std::getenv("TENON_VERIFY") != nullptr;
-  if (!asked) return;
+  if (!verifying()) return;
+  std::string text = loops::to_string(kernel);
+  if (loops::to_string(loops::parse_kernel(text)) != text)
+    internal("kernel " + kernel.name + " does not read back:\n" + text);
   auto found = loops::verify(kernel);
   if (!found.empty())
     internal("kernel " + kernel.name + " is not sound: " + found[0] + "\n" + loops::to_string(kernel));

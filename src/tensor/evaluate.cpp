@@ -322,8 +322,9 @@ void finish(Flat& f, std::vector<Array>& results, std::vector<Pending*>& dropped
 void fail_all(Flat& f, const std::string& message) {
   bool lost = std::find(f.donated.begin(), f.donated.end(), true) != f.donated.end();
   for (Pending* p : f.order) {
-    if (lost) p->error = new std::string(message + "; its inputs were reused by the run that failed");
-    set_state(p, lost ? State::failed : State::pending);
+    bool ends = lost && !p->is(kLiteral);  // a literal has its number still
+    if (ends) p->error = new std::string(message + "; its inputs were reused by the run that failed");
+    set_state(p, ends ? State::failed : State::pending);
   }
 }
 

@@ -6,41 +6,6 @@
 // The operators are friends that only argument lookup finds, so the header gives them no visibility.
 namespace [[gnu::visibility("default")]] tn {
 
-Tensor add(Arg a, Arg b) { return elementwise(the<"add">(), {&a, &b}); }
-Tensor sub(Arg a, Arg b) { return elementwise(the<"sub">(), {&a, &b}); }
-Tensor mul(Arg a, Arg b) { return elementwise(the<"mul">(), {&a, &b}); }
-Tensor div(Arg a, Arg b) { return elementwise(the<"div">(), {&a, &b}); }
-Tensor floor_divide(Arg a, Arg b) { return elementwise(the<"floor_divide">(), {&a, &b}); }
-Tensor remainder(Arg a, Arg b) { return elementwise(the<"remainder">(), {&a, &b}); }
-Tensor maximum(Arg a, Arg b) { return elementwise(the<"maximum">(), {&a, &b}); }
-Tensor minimum(Arg a, Arg b) { return elementwise(the<"minimum">(), {&a, &b}); }
-Tensor equal(Arg a, Arg b) { return elementwise(the<"equal">(), {&a, &b}); }
-Tensor not_equal(Arg a, Arg b) { return elementwise(the<"not_equal">(), {&a, &b}); }
-Tensor less(Arg a, Arg b) { return elementwise(the<"less">(), {&a, &b}); }
-Tensor less_equal(Arg a, Arg b) { return elementwise(the<"less_equal">(), {&a, &b}); }
-Tensor greater(Arg a, Arg b) { return elementwise(the<"greater">(), {&a, &b}); }
-Tensor greater_equal(Arg a, Arg b) { return elementwise(the<"greater_equal">(), {&a, &b}); }
-Tensor logical_and(Arg a, Arg b) { return elementwise(the<"logical_and">(), {&a, &b}); }
-Tensor logical_or(Arg a, Arg b) { return elementwise(the<"logical_or">(), {&a, &b}); }
-
-Tensor logical_not(Arg x) { return elementwise(the<"logical_not">(), {&x}); }
-Tensor neg(Arg x) { return elementwise(the<"neg">(), {&x}); }
-Tensor exp(Arg x) { return elementwise(the<"exp">(), {&x}); }
-Tensor log(Arg x) { return elementwise(the<"log">(), {&x}); }
-Tensor log1p(Arg x) { return elementwise(the<"log1p">(), {&x}); }
-Tensor expm1(Arg x) { return elementwise(the<"expm1">(), {&x}); }
-Tensor sin(Arg x) { return elementwise(the<"sin">(), {&x}); }
-Tensor cos(Arg x) { return elementwise(the<"cos">(), {&x}); }
-Tensor tanh(Arg x) { return elementwise(the<"tanh">(), {&x}); }
-Tensor sigmoid(Arg x) { return elementwise(the<"sigmoid">(), {&x}); }
-Tensor erf(Arg x) { return elementwise(the<"erf">(), {&x}); }
-Tensor sqrt(Arg x) { return elementwise(the<"sqrt">(), {&x}); }
-Tensor rsqrt(Arg x) { return elementwise(the<"rsqrt">(), {&x}); }
-Tensor abs(Arg x) { return elementwise(the<"abs">(), {&x}); }
-Tensor sign(Arg x) { return elementwise(the<"sign">(), {&x}); }
-Tensor floor(Arg x) { return elementwise(the<"floor">(), {&x}); }
-Tensor stop_gradient(Arg x) { return elementwise(the<"stop_gradient">(), {&x}); }
-
 Tensor operator+(Arg a, Arg b) { return add(a, b); }
 Tensor operator-(Arg a, Arg b) { return sub(a, b); }
 Tensor operator*(Arg a, Arg b) { return mul(a, b); }

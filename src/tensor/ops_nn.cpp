@@ -70,14 +70,7 @@ Tensor avg_pool2d(Arg x, const Pool2d& options) { return pool(the<"avg_pool">(),
 
 // ---------------------------------------------------------------- composites
 
-static Tensor composite(const OpDef& op, const Arg& x) {
-  Tensor t = tensor_of(x);
-  return apply1(op, {t}, {}, x.where);
-}
-
-Tensor relu(Arg x) { return composite(the<"relu">(), x); }
-Tensor gelu(Arg x) { return composite(the<"gelu">(), x); }
-Tensor silu(Arg x) { return composite(the<"silu">(), x); }
+Tensor gelu(Arg x) { return elementwise(the<"gelu">(), {&x}); }
 
 static Tensor along(const OpDef& op, const Arg& x, i64 axis) {
   Tensor t = tensor_of(x);

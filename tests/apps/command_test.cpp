@@ -151,6 +151,12 @@ TEST_F(Command, NothingIsExecutedOnTheReference) {
   expect_says(shell("TENON_EXPLAIN=1 " + kTenon + " compare " + model + " --inputs " + npy), 0, "# ref: ");
 }
 
+TEST_F(Command, MisspeltPassesAreRefused) {
+  for (std::string variable : {"TENON_SKIP", "TENON_DUMP"})
+    expect_says(shell(variable + "=fuze " + kTenon + " run " + model + io(npy)), 1, "fuse, all), got 'fuze'");
+  expect_says(shell("TENON_SKIP=fuse,simplify " + kTenon + " run " + model + io(npy)), 0, "");
+}
+
 TEST_F(Command, BadInputIsRefused) {
   expect_refused("run " + folder / "none.onnx" + io(npy), "cannot be opened");
   write_file("test", folder / "bad.onnx", "no model");
@@ -383,6 +389,21 @@ TEST_F(Command, SizesOfOneRunAreNumbersWhereTheyHaveToBe) {
   EXPECT_EQ(load_npy(out + "/y.npy").to_vector(), (std::vector<double>{2, 2, 2}));
   save_npy(npy + "/z.npy", ones({2}));
   expect_refused("run " + model + io(npy), "expected shapes that broadcast, got f32[2] against 3");
+}
+
+/// y = x - w, where w has an initializer that a file may stand in for: files are counted by the contract.
+TEST_F(Command, FilesStandForBackedInputsOnlyWhenAllAreGiven) {
+  using namespace onnx::samples;
+  onnx::ModelDef m = onnx::samples::model({node("Sub", {"x", "w"}, {"y"})}, {floats("w", {2}, {10, 20})});
+  m.graph.inputs = {info("w", onnx::Element::float32, {2}), info("x", onnx::Element::float32, {2})};
+  m.graph.outputs = {info("y", onnx::Element::float32, {2})};
+  write_file("test", model, onnx::encode_model(m));
+  write_pb(pb + "/input_0.pb", tensor({1.0f, 2.0f}));
+  EXPECT_EQ(tenon("run " + model + io(pb)).text, "");  // one file: x, which nothing backs
+  EXPECT_EQ(read_pb(out + "/output_0.pb").get(1), -18);
+  write_pb(pb + "/input_1.pb", tensor({5.0f, 7.0f}));
+  EXPECT_EQ(tenon("run " + model + io(pb)).text, "");  // as many as inputs: w, x
+  EXPECT_EQ(read_pb(out + "/output_0.pb").get(1), 5);
 }
 
 /// TopK of fewer elements than k: the model fits, the sizes of this run do not.

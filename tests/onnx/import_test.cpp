@@ -157,10 +157,10 @@ TEST(Import, PartsOfASplitAreTheWhole) {
 }
 
 TEST(Import, NumbersThatADtypeLosesAreRefused) {
-  for (const char* op : {"IsInf", "Sinh", "Elu"}) {
+  for (const char* op : {"IsInf", "LeakyRelu", "HardSigmoid"}) {
     ModelDef m = model({node(op, {"x"}, {"y"})});
     m.graph.inputs = {named_sizes("x", Element::int64, {"n"})};
-    expect_error(m, {"(" + std::string(op) + " of opset 20)", "got i64"});
+    expect_error(m, {"(" + std::string(op) + " of opset 20)", "numbers of a dtype that holds"});
   }
 }
 
@@ -173,7 +173,7 @@ TEST(HostileModels, RegionsOutOfThisWorld) {
           {node("Resize", {"x", "roi", "", "sizes"}, {"y"},
                 {text("mode", mode), text("coordinate_transformation_mode", "tf_crop_and_resize")})},
           {floats("roi", {4}, {0, static_cast<float>(far), 1, static_cast<float>(-far)}), ints("sizes", {2}, {2, 9})});
-      error_of(m);
+      expect_error(m, {"a region within 2^31"});
     }
 }
 

@@ -67,6 +67,44 @@ TEST_P(Guards, ASliceLiesInside) {
   accepts(g, {vector_of(6)});
 }
 
+TEST_P(Guards, APadCutsWhatIsThere) {
+  GraphPtr g = parse_graph(R"(graph(%0: f32[n]) {
+    %1: f32[n - 4] = pad(%0) {high=<0>, low=<-4>}
+    return %1
+  })");
+  refuses(g, {vector_of(3)}, "[pad] expected to cut at most the n elements on axis 0");
+  accepts(g, {vector_of(4)});
+  accepts(g, {vector_of(9)});
+}
+
+TEST_P(Guards, WindowsFitThePicture) {
+  Builder b;
+  Value x = b.input(Type::tensor(DType::f32, {1, 1, Dim::symbol("n")}));
+  Value w = b.input(Type::tensor(DType::f32, {1, 1, 3}));
+  std::vector<i64> none{0}, one{1};
+  Value conv = b.emit1(op("conv"), {x, w},
+                       {{"strides", one},
+                        {"padding_low", none},
+                        {"padding_high", none},
+                        {"lhs_dilation", one},
+                        {"rhs_dilation", one},
+                        {"groups", i64{1}}});
+  Value most = b.emit1(op("max_pool"), {x},
+                       {{"window", std::vector<i64>{3}},
+                        {"strides", one},
+                        {"padding_low", none},
+                        {"padding_high", none},
+                        {"dilation", one}});
+  GraphPtr convolved = b.build(std::vector{conv}), pooled = b.build(std::vector{most});
+  auto picture = [](i64 n) { return Array::zeros(DType::f32, {1, 1, n}); };
+  refuses(convolved, {picture(2), picture(3)}, "[conv] expected weights that reach over at most the padded extent n");
+  refuses(pooled, {picture(2), picture(3)}, "expected a window of at most the padded extent n");
+  for (i64 n : {3, 8}) {
+    accepts(convolved, {picture(n), picture(3)});
+    accepts(pooled, {picture(n), picture(3)});
+  }
+}
+
 TEST_P(Guards, NothingIsTakenOfNothing) {
   GraphPtr g = parse_graph(R"(graph(%0: f32[n], %1: i64[m]) {
     %2: f32[m] = gather(%0, %1) {axis=0}

@@ -23,10 +23,10 @@ TEST(Tensor, ArithmeticWithNumbersAndBroadcasting) {
 
 /// A number that was read keeps its value when it is evaluated: nothing leaks, no reader is left without.
 TEST(Tensor, NumbersAreReadAndEvaluated) {
-  Tensor t(2.5);
-  EXPECT_EQ(t.to_vector(), std::vector<double>{2.5});
+  Tensor t = zeros({}, DType::f64);  // a number of the program
+  EXPECT_EQ(t.to_vector(), std::vector<double>{0});
   eval({t});
-  EXPECT_EQ(t.to_vector(), std::vector<double>{2.5});
+  EXPECT_EQ(t.to_vector(), std::vector<double>{0});
 }
 
 TEST(Tensor, DtypesArePromotedWithinAKind) {
@@ -36,6 +36,37 @@ TEST(Tensor, DtypesArePromotedWithinAKind) {
   EXPECT_EQ((i + 1).dtype(), DType::i64);
   EXPECT_THROW(x + i, Error);
   EXPECT_THROW(i * 0.5, Error);
+}
+
+/// The array API's table; where its i16 or u64 would stand, the least dtype we have that holds both.
+TEST(Tensor, EveryPairOfDtypesIsPromotedOrRefused) {
+  constexpr std::string_view kTable[] = {
+      //        f64  f32  f16  bf16 i64  i32  i8   u32  u8   bool
+      /*f64*/ "f64  f64  f64  f64  -    -    -    -    -    -",
+      /*f32*/ "f64  f32  f32  f32  -    -    -    -    -    -",
+      /*f16*/ "f64  f32  f16  f32  -    -    -    -    -    -",
+      /*bf16*/ "f64  f32  f32  bf16 -    -    -    -    -    -",
+      /*i64*/ "-    -    -    -    i64  i64  i64  i64  i64  -",
+      /*i32*/ "-    -    -    -    i64  i32  i32  i64  i32  -",
+      /*i8*/ "-    -    -    -    i64  i32  i8   i64  i32  -",
+      /*u32*/ "-    -    -    -    i64  i64  i64  u32  u32  -",
+      /*u8*/ "-    -    -    -    i64  i32  i32  u32  u8   -",
+      /*bool*/ "-    -    -    -    -    -    -    -    -    bool"};
+  for (int a = 0; a < kDTypeCount; ++a)
+    for (int b = 0; b < kDTypeCount; ++b) {
+      std::string want(kTable[a].substr(static_cast<size_t>(b) * 5, 4));
+      want.erase(want.find_last_not_of(' ') + 1);
+      Tensor x = zeros({2}, static_cast<DType>(a)), y = zeros({2}, static_cast<DType>(b));
+      SCOPED_TRACE(to_string(x.type()) + " and " + to_string(y.type()));
+      if (want == "-") {
+        EXPECT_THROW(equal(x, y), Error);
+      } else {
+        EXPECT_EQ(name(where(equal(x, y), x, y).dtype()), want);
+        if (want != "bool") {
+          EXPECT_EQ(name((x + y).dtype()), want);
+        }
+      }
+    }
 }
 
 TEST(Tensor, IntegersAreDividedByZeroAndByMinusOneWithoutATrap) {

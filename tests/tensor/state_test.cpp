@@ -164,11 +164,70 @@ TEST(Effects, RunOnceThroughEveryTransform) {
   EXPECT_EQ(prints([&] { jit(f)(f64(1)).item(); }, "first"), 1);
   EXPECT_EQ(prints([&] { vmap(f)(f64({1, 2})).to_vector(); }, "first"), 1);
   EXPECT_EQ(prints([&] { grad(checkpoint(f))(f64(1)).item(); }, "first"), 1);
+  EXPECT_EQ(prints([&] { vjp(f)(f64(1)).second(f64(1)); }, "first"), 1);
+  EXPECT_EQ(prints([&] { linearize(f)(f64(1)).second(f64(1)).item(); }, "first"), 1);
+  auto three = [&](const Tensor& x) {
+    return scan([&](const Tensor& c, const Tensor&) { return std::pair(f(c), c); }, x, arange(3)).first;
+  };
+  EXPECT_EQ(prints([&] { three(f64(1)).item(); }, "first"), 3);
+  EXPECT_EQ(prints([&] { grad(three)(f64(1)).item(); }, "first"), 3);
+  auto taken = [&](const Tensor& x) { return cond(x > 0.0, f, [](const Tensor& v) { return v * 2.0; }, x); };
+  EXPECT_EQ(prints([&] { grad(taken)(f64(1)).item(); }, "first"), 1);
+  EXPECT_EQ(prints([&] { grad(taken)(f64(-1)).item(); }, "first"), 0);
+  auto twice = [&](const Tensor& x) {
+    return while_loop([](const Tensor& v) { return v < 4.0; }, [&](const Tensor& v) { return f(v) * 0.0 + v * 2.0; },
+                      x);
+  };
+  EXPECT_EQ(prints([&] { twice(f64(1)).item(); }, "first"), 2);
   auto read_inside = [&](const Tensor& x) {
     Tensor y = jit(f)(x);
     return y.item() > 0 ? y * 2.0 : y;
   };
   EXPECT_EQ(prints([&] { EXPECT_NEAR(grad(read_inside)(f64(1)).item(), 2 * std::cos(1), 1e-6); }, "first"), 1);
+}
+
+TEST(Callbacks, RunOnceWithValuesInEveryTransform) {
+  static std::vector<double> seen;  // jit wants lambdas without captures
+  Type scalar = Type::tensor(DType::f64, {});
+  static Callback half({scalar}, [](std::span<const Tensor> x) {
+    seen.push_back(x[0].item<double>());
+    return std::vector<Tensor>{x[0] * 0.5};
+  });
+  auto calls = [](auto f) {
+    seen.clear();
+    f();
+    return seen;
+  };
+  using Seen = std::vector<double>;
+  auto g = [](const Tensor& x) { return half(x) + 1.0; };
+  EXPECT_EQ(calls([&] { expect_near(g(f64(4)), 3); }), Seen{4});
+  auto compiled = jit(g);
+  EXPECT_EQ(calls([&] { expect_near(compiled(f64(4)), 3), expect_near(compiled(f64(8)), 5); }), (Seen{4, 8}));
+  EXPECT_EQ(calls([&] { EXPECT_EQ(vmap(g)(f64({2, 4, 6})).to_vector(), (Seen{2, 3, 4})); }), (Seen{2, 4, 6}));
+  auto ruled = custom_vjp([](const Tensor& x) { return std::pair(half(x) + 1.0, x); },
+                          [](const Tensor&, const Tensor& ct) { return ct * 0.5; });
+  EXPECT_EQ(calls([&] { expect_near(grad(ruled)(f64(4)), 0.5); }), Seen{4});
+  EXPECT_EQ(calls([&] { expect_near(grad(checkpoint(ruled))(f64(4)), 0.5); }), Seen{4});
+  auto loop = [](const Tensor& x) {
+    return scan([](const Tensor& c, const Tensor&) { return std::pair(half(c), c); }, x, arange(3)).first;
+  };
+  EXPECT_EQ(calls([&] { expect_near(jit(loop)(f64(8)), 1); }), (Seen{8, 4, 2}));
+  expect_error([&] { grad(g)(f64(4)); }, "wrap it in custom_vjp or custom_jvp");
+}
+
+TEST(Callbacks, SayWhatIsWrong) {
+  Type scalar = Type::tensor(DType::f64, {});
+  auto identity = [](std::span<const Tensor> x) { return std::vector<Tensor>(x.begin(), x.end()); };
+  Callback wrong({scalar}, [](std::span<const Tensor>) { return std::vector<Tensor>{f64({1, 2})}; });
+  expect_error([&] { wrong(f64(1)).item(); }, "expected f64[] for result 0 of the function, got f64[2]");
+  Callback none({scalar}, [](std::span<const Tensor>) { return std::vector<Tensor>{}; });
+  expect_error([&] { none(f64(1)).item(); }, "expected 1 results of the function, got 0");
+  static std::optional<Callback> gone;
+  gone.emplace(std::vector<Type>{scalar}, identity);
+  auto late = jit([](const Tensor& x) { return (*gone)(x); });
+  expect_near(late(f64(2)), 2);
+  gone.reset();
+  expect_error([&] { late(f64(2)).item(); }, "a graph with callbacks runs only in the process that made it");
 }
 
 TEST(Effects, ChecksFailWhenTheyRun) {

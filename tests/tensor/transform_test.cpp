@@ -336,6 +336,9 @@ TEST(Trees, AreMappedTogetherWhenTheyHaveOneStructure) {
   auto plus = [](const Tensor& a, const Tensor& b) { return a + b; };
   Map a{{"left", f64(1)}, {"right", f64(2)}}, b{{"left", f64(10)}, {"right", f64(20)}};
   expect_near(tree_map(plus, a, b)["right"], 22);
+  auto product = [](const Map& m) { return m.at("left") * m.at("right"); };
+  expect_near(grad(product)(b)["left"], 20);
+  expect_near(jit(product)(b), 200);
   expect_error([&] { tree_map(plus, a, Map{{"left", f64(1)}, {"up", f64(2)}}); }, "[tree_map] expected trees of one");
   expect_error([&] { tree_map(plus, a, Map{{"left", f64(1)}}); }, "[tree_map] expected trees of one structure");
   using Pair = std::pair<std::vector<Tensor>, std::vector<Tensor>>;
