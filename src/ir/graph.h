@@ -106,7 +106,7 @@ class Builder {
 
   /// Inputs come before all nodes.
   Value input(Type type);
-  /// Checks the signature, runs the type rule, folds or reuses an equal pure node, else appends one. Errors carry
+  /// Checks the signature, runs the type rule, reuses an equal pure node, else appends one. Errors carry
   /// `where` (or this->where when not given).
   Values emit(const OpDef& op, ValueSpan operands, const Attrs& attrs = {}, const Location* where = nullptr);
   /// Emits a node of another graph as it is, for these operands: the id of its first result, which the others follow.
@@ -149,7 +149,7 @@ std::string to_string(const Graph& g);
 /// The graph of a text; hostile input gives Error with line and column (nesting and sizes bounded).
 GraphPtr parse_graph(std::string_view text);
 
-/// Named graphs that may call one another, themselves included (`call {callee="name"}`).
+/// Named graphs in one text; what calls another holds it as an attribute.
 struct Program {
   std::vector<std::pair<std::string, GraphPtr>> graphs;
   const GraphPtr* find(std::string_view name) const;

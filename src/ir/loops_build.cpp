@@ -42,6 +42,9 @@ int Builder::buffer(std::string name, DType dtype, Shape shape, Buffer::Role rol
     for (size_t i = shape.size() - 1; i-- > 0;) strides[i] = strides[i + 1] * shape[i + 1];
   }
   if (role != Buffer::Role::scratch) ++kernel_.buffer_arguments;
+  // Parts of a kernel name their buffers for themselves; in its text each has a name of its own.
+  auto taken = [&] { return std::ranges::any_of(kernel_.buffers, [&](const Buffer& b) { return b.name == name; }); };
+  if (taken()) name += "_" + std::to_string(kernel_.buffers.size());
   kernel_.buffers.push_back({std::move(name), dtype, std::move(shape), std::move(strides), role, 0});
   return static_cast<int>(kernel_.buffers.size()) - 1;
 }

@@ -40,18 +40,17 @@ TEST(Tensor, DtypesArePromotedWithinAKind) {
 
 /// The array API's table; where its i16 or u64 would stand, the least dtype we have that holds both.
 TEST(Tensor, EveryPairOfDtypesIsPromotedOrRefused) {
-  constexpr std::string_view kTable[] = {
-      //        f64  f32  f16  bf16 i64  i32  i8   u32  u8   bool
-      /*f64*/ "f64  f64  f64  f64  -    -    -    -    -    -",
-      /*f32*/ "f64  f32  f32  f32  -    -    -    -    -    -",
-      /*f16*/ "f64  f32  f16  f32  -    -    -    -    -    -",
-      /*bf16*/ "f64  f32  f32  bf16 -    -    -    -    -    -",
-      /*i64*/ "-    -    -    -    i64  i64  i64  i64  i64  -",
-      /*i32*/ "-    -    -    -    i64  i32  i32  i64  i32  -",
-      /*i8*/ "-    -    -    -    i64  i32  i8   i64  i32  -",
-      /*u32*/ "-    -    -    -    i64  i64  i64  u32  u32  -",
-      /*u8*/ "-    -    -    -    i64  i32  i32  u32  u8   -",
-      /*bool*/ "-    -    -    -    -    -    -    -    -    bool"};
+  constexpr std::string_view kTable[] = {//        f64  f32  f16  bf16 i64  i32  i8   u32  u8   bool
+                                         /*f64*/ "f64  f64  f64  f64  -    -    -    -    -    -",
+                                         /*f32*/ "f64  f32  f32  f32  -    -    -    -    -    -",
+                                         /*f16*/ "f64  f32  f16  f32  -    -    -    -    -    -",
+                                         /*bf16*/ "f64  f32  f32  bf16 -    -    -    -    -    -",
+                                         /*i64*/ "-    -    -    -    i64  i64  i64  i64  i64  -",
+                                         /*i32*/ "-    -    -    -    i64  i32  i32  i64  i32  -",
+                                         /*i8*/ "-    -    -    -    i64  i32  i8   i64  i32  -",
+                                         /*u32*/ "-    -    -    -    i64  i64  i64  u32  u32  -",
+                                         /*u8*/ "-    -    -    -    i64  i32  i32  u32  u8   -",
+                                         /*bool*/ "-    -    -    -    -    -    -    -    -    bool"};
   for (int a = 0; a < kDTypeCount; ++a)
     for (int b = 0; b < kDTypeCount; ++b) {
       std::string want(kTable[a].substr(static_cast<size_t>(b) * 5, 4));
@@ -62,9 +61,7 @@ TEST(Tensor, EveryPairOfDtypesIsPromotedOrRefused) {
         EXPECT_THROW(equal(x, y), Error);
       } else {
         EXPECT_EQ(name(where(equal(x, y), x, y).dtype()), want);
-        if (want != "bool") {
-          EXPECT_EQ(name((x + y).dtype()), want);
-        }
+        if (want != "bool") { EXPECT_EQ(name((x + y).dtype()), want); }
       }
     }
 }
