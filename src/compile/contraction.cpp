@@ -381,6 +381,10 @@ class TiledContraction {
     u.panels = std::max<i64>(1, kGroupLanes / std::max(1, tile_.lanes * words()));
     i64 least = own_ ? kOwnTiles : 1;
     if (own_) u.tiles = balanced(row_tiles_, kManyRowTiles);
+    // Rows of any number: where lanes alone make few units, a strip that pays for its packing and no longer.
+    Dim across = product(outer_extents(Side::both)) * ceildiv(panels_, u.panels);
+    bool narrow = across.is_constant() && across.value() < kUnits;
+    if (own_ && narrow && !row_tiles_.is_constant()) u.tiles = 2 * kOwnTiles;
     if (by_rows_) u.panels = panels_.value();
     auto count = [&] {
       u.strips = ceildiv(row_tiles_, u.tiles), u.groups = ceildiv(panels_, u.panels);

@@ -45,7 +45,7 @@ const Family kFamilies[] = {
      [](Builder& b, Dim n, Dim m) {
        return call("pad", {input(b, {m, n})}, {{"low", Shape{0, 2}}, {"high", Shape{1, 1}}});
      }},
-    {"product", 0, [](Builder& b, Dim n, Dim m) { return matmul(input(b, {m, n}), input(b, {n, 70})); }},
+    {"product", 0, [](Builder& b, Dim n, Dim m) { return matmul(input(b, {m, n}), input(b, {n, 17})); }},
     {"wide_product", 0, [](Builder& b, Dim n, Dim m) { return matmul(input(b, {17, m}), input(b, {m, n})); }},
     {"convolution", 1,
      [](Builder& b, Dim n, Dim m) {
