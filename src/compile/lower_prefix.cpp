@@ -13,6 +13,7 @@ using loops::Val;
 namespace {
 
 constexpr int kLanes = 64;
+constexpr i64 kMostBlocks = 4;  // of lanes in a unit, where there are several units
 
 /// One axis of a shape with what lies before and after it.
 struct Along {
@@ -37,13 +38,18 @@ template <class F>
 void for_lanes(KernelWriter& w, const Along& a, F&& f) {
   size_t outer = a.after.empty() ? 0 : a.after.size() - 1;
   auto middle = a.after.first(outer), inner = a.after.subspan(outer);
-  Dim count = product(middle);
-  w.builder().parallel("p", product(a.before) * count, [&](Dim p) {
-    Dim o = count == Dim(1) ? p : floordiv(p, count);
-    Coords before = coordinates(o, a.before), mid = coordinates(p - o * count, middle);
-    blocks(w, product(inner), kLanes, {}, [&](Dim base, std::span<const Val>) {
+  Dim count = product(middle), extent = product(inner), chunks = 1;
+  // Equal chunks of lanes, where there are any: one unit each.
+  for (i64 c = kMostBlocks * kLanes; c >= kLanes && chunks == Dim(1); c -= kLanes)
+    if (extent.is_constant() && extent.value() > c && extent.value() % c == 0) chunks = extent.value() / c;
+  Dim chunk = chunks == Dim(1) ? extent : floordiv(extent, chunks);
+  w.builder().parallel("p", product(a.before) * count * chunks, [&](Dim p) {
+    Dim q = chunks == Dim(1) ? p : floordiv(p, chunks), first = (p - q * chunks) * chunk;
+    Dim o = count == Dim(1) ? q : floordiv(q, count);
+    Coords before = coordinates(o, a.before), mid = coordinates(q - o * count, middle);
+    blocks(w, chunk, kLanes, {}, [&](Dim base, std::span<const Val>) {
       Coords after = mid;
-      Coords lanes = coordinates(base + loops::lane(), inner);
+      Coords lanes = coordinates(first + base + loops::lane(), inner);
       after.insert(after.end(), lanes.begin(), lanes.end());
       f(before, after);
       return std::vector<Val>{};

@@ -36,6 +36,8 @@ const Family kFamilies[] = {
     {"all_sums", 0, [](Builder& b, Dim n, Dim m) { return sum(input(b, {n, m}), {0, 1}); }},
     {"prefix", 0, [](Builder& b, Dim n, Dim m) { return call("cumsum", {input(b, {m, n})}, over(1)); }},
     {"prefix_of_columns", 0, [](Builder& b, Dim n, Dim m) { return call("cumsum", {input(b, {n, m})}, over(0)); }},
+    {"prefix_of_512_columns", 0, [](Builder& b, Dim n, Dim) { return call("cumsum", {input(b, {n, 512})}, over(0)); }},
+    {"places_of_512_columns", 1, [](Builder& b, Dim n, Dim) { return call("argmax", {input(b, {n, 512})}, over(0)); }},
     {"places", 1, [](Builder& b, Dim n, Dim m) { return call("argmax", {input(b, {m, n})}, over(1)); }},
     {"transpose", 0, [](Builder& b, Dim n, Dim m) { return permute(input(b, {n, m}), {1, 0}); }},
     {"flip", 0, [](Builder& b, Dim n, Dim m) { return call("flip", {input(b, {m, n})}, {{"axes", List{1}}}); }},
@@ -130,7 +132,7 @@ TEST_P(Sizes, AroundABlockOfLanes) {
 
 /// Sizes that pay for threads: both run pieces, and the bits stay.
 TEST_P(Sizes, BothThreadsWork) {
-  // Library kernels, and running sums of columns, are one unit.
+  // Library kernels, and running sums of any number of columns, are one unit.
   for (std::string_view alone : {"sort", "scatter", "prefix_of_columns"})
     if (GetParam().name == alone) return;
   Builder b;
