@@ -203,7 +203,7 @@ void check(std::mt19937& random, bool reads, bool prints) {
 void check_many(unsigned seed, bool reads, bool prints) {
   std::mt19937 random(seed);
   const char* scale = std::getenv("TENON_TEST_SCALE");
-  int count = static_cast<int>(40 * (scale ? std::atof(scale) : 1));
+  int count = static_cast<int>(500 * (scale ? std::atof(scale) : 1));
   for (int i = 0; i < count && !::testing::Test::HasFailure(); ++i) {
     check(random, reads, prints);
     InTable::table().clear();

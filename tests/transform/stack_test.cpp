@@ -24,9 +24,9 @@ void run_stacks(unsigned seed, size_t depth, int count) {
 }
 
 TEST(Stacks, OfOne) { run_stacks(1, 1, scaled(40)); }
-TEST(Stacks, OfTwo) { run_stacks(2, 2, scaled(100)); }
-TEST(Stacks, OfThree) { run_stacks(3, 3, scaled(100)); }
-TEST(Stacks, OfFour) { run_stacks(4, 4, scaled(100)); }
+TEST(Stacks, OfTwo) { run_stacks(2, 2, scaled(400)); }
+TEST(Stacks, OfThree) { run_stacks(3, 3, scaled(800)); }
+TEST(Stacks, OfFour) { run_stacks(4, 4, scaled(1500)); }
 
 /// The rules that have ever been wrong, and a derivative through every letter.
 TEST(Stacks, Named) {
