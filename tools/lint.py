@@ -277,7 +277,7 @@ OTHER_LISTS = ("src/op/", "src/onnx/", "src/ir/scalar.cpp", "src/tensor/ops_", "
 def check_ops(tree, fix):
     """There is no second list of ops: no other file has more than a few of their names as literals."""
     names = op_names(tree)
-    findings = [] if names else ["docs/ops.md:1: expected the names of the ops; run ./dev build, then bin/ops_page"]
+    findings = [] if names else ["docs/ops.md:1: expected the names of the ops; run build/release/bin/ops_page ."]
     for file in tree.sources(suffixes=SOURCES + (".py",)):
         if file.startswith(OTHER_LISTS) or generated(file):
             continue

@@ -10,9 +10,10 @@
 namespace [[gnu::visibility("default")]] tn {
 
 /// A function of the host that programs call on values: once each time they run, in order with prints; under vmap lane
-/// by lane. `results` are the shapes and dtypes it returns, sizes of the operands' symbols allowed; others are an Error
-/// when the program runs. It has no derivative: wrap it in custom_vjp or custom_jvp. A program that calls it runs in
-/// this process only, and while a copy of the Callback stands.
+/// by lane. `results` are the shapes and dtypes it returns; others are an Error when the program runs. Their symbols
+/// are those of the inputs of the graph that calls it. It has no derivative: wrap it in custom_vjp or custom_jvp.
+/// Threads that run programs call it side by side. A program that calls it runs in this process only, and while a copy
+/// of the Callback stands.
 class Callback {
  public:
   /// f(std::span<const Tensor>) -> std::vector<Tensor>

@@ -62,6 +62,13 @@ std::string read_file(std::string_view who, const std::string& path) {
   return bytes;
 }
 
+/// Whether the open file is the one under that name.
+static bool stands_at(int file, const std::filesystem::path& path) {
+  struct stat opened{}, named{};
+  return !::fstat(file, &opened) && !::stat(path.c_str(), &named) && opened.st_dev == named.st_dev &&
+         opened.st_ino == named.st_ino;
+}
+
 /// A new file beside `path`, locked while it is written: a lock is seen from other hosts and containers, where the
 /// number of the process says nothing.
 static Descriptor create_part(std::string_view who, const std::string& path, std::string& name) {
@@ -71,10 +78,8 @@ static Descriptor create_part(std::string_view who, const std::string& path, std
     Descriptor d(::open(name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
     if (d.file < 0 && errno == EEXIST) continue;
     if (d.file < 0) refuse(who, path, "cannot be created: " + reason());
-    struct stat info{};
-    bool locked = ::flock(d.file, LOCK_EX) == 0;
     // Who looked for unfinished files before the lock was there has removed this one.
-    if (locked && ::fstat(d.file, &info) == 0 && info.st_nlink == 0) continue;
+    if (::flock(d.file, LOCK_EX) == 0 && !stands_at(d.file, name)) continue;
     return d;
   }
 }
@@ -159,13 +164,6 @@ static void remove_left_behind(const std::string& folder, std::string_view start
 
 void remove_unfinished(const std::string& path) {
   remove_left_behind(folder_of(path), std::filesystem::path(path).filename().string() + std::string(kPart), Kind::file);
-}
-
-/// Whether the open file is the one under that name.
-static bool stands_at(int file, const std::filesystem::path& path) {
-  struct stat opened{}, named{};
-  return !::fstat(file, &opened) && !::stat(path.c_str(), &named) && opened.st_dev == named.st_dev &&
-         opened.st_ino == named.st_ino;
 }
 
 UnfinishedFolder::UnfinishedFolder(std::string_view who, const std::filesystem::path& folder) {

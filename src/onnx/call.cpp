@@ -277,7 +277,7 @@ Value Call::map(std::string_view name, std::initializer_list<Value> x, Attrs att
 Value Call::scalar(double v, DType dtype) const {
   Array a = Array::empty(dtype, {});
   a.set(0, v);
-  if (is_integer(dtype) && a.get(0) != v)
+  if (is_integer(dtype) && (a.get(0) != v || v >= 0x1p63))
     refuse("numbers of a dtype that holds " + std::to_string(v), std::string(name(dtype)));
   return constant_of(a);
 }

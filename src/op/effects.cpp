@@ -188,8 +188,9 @@ i64 register_callback(HostFunction function) {
 
 void remove_callback(i64 id) {
   Callbacks& c = callbacks();
+  decltype(c.functions)::node_type gone;  // what the function holds ends after the lock
   std::lock_guard lock(c.mutex);
-  c.functions.erase(id);
+  gone = c.functions.extract(id);
 }
 
 void set_array_text(std::string (*text)(const Array&)) { array_text = text ? text : plain_text; }

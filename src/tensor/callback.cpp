@@ -5,6 +5,7 @@
 #include "op/effects.h"
 #include "tensor/evaluate.h"
 #include "tensor/helpers.h"
+#include "tensor/trace.h"
 
 namespace tn {
 
@@ -22,7 +23,7 @@ struct Callback::State {
 static Tensor copied(const Array& a) {
   Array own = Array::empty(a.dtype, a.shape);
   if (own.nbytes()) std::memcpy(own.bytes_begin(), a.bytes_begin(), own.nbytes());
-  return handle(new_value(std::move(own), Location::current()));
+  return handle(new_value(std::move(own), Location()));
 }
 
 static std::string text_of(const Array& a) {
@@ -34,7 +35,7 @@ static void store(const std::vector<Tensor>& given, std::span<Array> results) {
     fail("callback", "expected " + std::to_string(results.size()) + " results of the function, got " +
                          std::to_string(given.size()));
   for (size_t i = 0; i < results.size(); ++i) {
-    const Array& a = value_of(node_of(given[i], "callback", Location::current()), Location::current());
+    const Array& a = value_of(node_of(given[i], "callback", Location()), Location());
     if (a.dtype != results[i].dtype || a.shape != results[i].shape)
       fail("callback", "expected " + text_of(results[i]) + " for result " + std::to_string(i) +
                            " of the function, got " + text_of(a));
@@ -47,9 +48,14 @@ Callback::Callback(std::vector<Type> results, std::unique_ptr<Host> host) {
   state->results = make_graph(results, [](Builder&, ValueSpan x) { return Values(x.begin(), x.end()); });
   state->id = register_callback(
       [host = std::shared_ptr<Host>(std::move(host))](std::span<const Array> operands, std::span<Array> given) {
+        NoTrace outside;
         std::vector<Tensor> x;
-        for (const Array& a : operands) x.push_back(copied(a));
-        store(host->call(x), given);
+        for (const Array& o : operands) x.push_back(copied(o));
+        try {
+          store(host->call(x), given);
+        } catch (const std::exception&) { throw; } catch (...) {
+          fail("callback", "expected exceptions of std::exception's kind, got another");
+        }
       });
   state_ = std::move(state);
 }

@@ -328,9 +328,29 @@ void fail_all(Flat& f, const std::string& message) {
   }
 }
 
+/// The runs that this thread is inside of: functions of the host that a run calls may start another.
+struct Running {
+  const Flat* flat;
+  Running* outer;
+  explicit Running(const Flat& f);
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  ~Running();
+};
+constinit thread_local Running* running = nullptr;
+Running::Running(const Flat& f) : flat(&f), outer(running) { running = this; }
+Running::~Running() { running = outer; }
+
+bool waits_for_itself(const Pending* busy) {
+  for (const Running* r = running; r; r = r->outer)
+    if (std::find(r->flat->order.begin(), r->flat->order.end(), busy) != r->flat->order.end()) return true;
+  return false;
+}
+
 void evaluate_claimed(Flat& f, const Location& where) {
   std::vector<Pending*> dropped;
   try {
+    Running here(f);
     std::vector<Array> results = run(f);
     f.arrays.clear();
     dropped = std::move(f.held);
@@ -389,8 +409,14 @@ void evaluate(std::span<Pending* const> wanted_nodes, const Location& where) {
       }
     }
     if (busy) {  // another thread's: wait for its end, then look again
-      busy->state.wait(State::claimed);
+      bool own = waits_for_itself(busy);
+      if (!own) busy->state.wait(State::claimed);
       release(busy);
+      if (own)
+        fail("callback",
+             "expected values that are known before the function runs, got one of the run that calls it; eval it "
+             "first, or pass it as an operand",
+             where);
       continue;
     }
     return evaluate_claimed(f, where);

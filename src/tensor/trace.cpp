@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <mutex>
+#include <utility>
 
 #include "runtime/counters.h"
 #include "tensor/cache.h"
@@ -38,6 +39,9 @@ TraceState* newest_open(const OpenTraces& t, u64 level) {
 }
 
 }  // namespace
+
+NoTrace::NoTrace() : hidden_(std::exchange(innermost, nullptr)) {}
+NoTrace::~NoTrace() { innermost = hidden_; }
 
 bool inside_trace() { return innermost; }
 TraceState* current_trace() { return innermost; }

@@ -53,6 +53,18 @@ using TraceState = detail::Trace::State;
 
 /// Whether this thread is inside a traced callable.
 bool inside_trace();
+/// While it stands this thread has no trace: functions of the host that a run calls are no part of what is traced.
+class NoTrace {
+ public:
+  NoTrace();
+  NoTrace(const NoTrace&) = delete;
+  NoTrace& operator=(const NoTrace&) = delete;
+  ~NoTrace();
+
+ private:
+  TraceState* hidden_;
+};
+
 /// The innermost trace of this thread, or null.
 TraceState* current_trace();
 /// Whether the trace of that level is open, or it is backward's.

@@ -132,9 +132,6 @@ TEST_P(Sizes, AroundABlockOfLanes) {
 
 /// Sizes that pay for threads: both run pieces, and the bits stay.
 TEST_P(Sizes, BothThreadsWork) {
-  // Library kernels, and running sums of any number of columns, are one unit.
-  for (std::string_view alone : {"sort", "scatter", "prefix_of_columns"})
-    if (GetParam().name == alone) return;
   Builder b;
   Dim n = Dim::symbol("n"), m = Dim::symbol("m");
   GraphPtr g = b.build(std::vector{GetParam().make(b, n, m)});
@@ -143,8 +140,12 @@ TEST_P(Sizes, BothThreadsWork) {
   env.set(m, 512);
   std::vector<Array> inputs = inputs_of(*g, env);
   same_bits(g, inputs, "n = 1501, m = 512");
+  // Library kernels, and running sums of any number of columns, are one unit.
+  for (std::string_view alone : {"sort", "scatter", "prefix_of_columns"})
+    if (GetParam().name == alone) return;
   set_tier(Tier::compiled);
   ThreadPool::shared().set_threads(2);
+  if (ThreadPool::shared().threads() < 2) GTEST_SKIP() << "the system gives no second thread";
   // The worker may be late on a machine with other things to do.
   auto until = std::chrono::steady_clock::now() + std::chrono::seconds(5);
   while (ThreadPool::shared().shared_pieces() == 0 && std::chrono::steady_clock::now() < until) execute(g, inputs);

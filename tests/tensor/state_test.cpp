@@ -222,6 +222,18 @@ TEST(Callbacks, SayWhatIsWrong) {
   expect_error([&] { wrong(f64(1)).item(); }, "expected f64[] for result 0 of the function, got f64[2]");
   Callback none({scalar}, [](std::span<const Tensor>) { return std::vector<Tensor>{}; });
   expect_error([&] { none(f64(1)).item(); }, "expected 1 results of the function, got 0");
+  Tensor pending = f64({1, 2}) * 2.0;
+  Callback looks({pending.type()},
+                 [pending](std::span<const Tensor> x) { return std::vector<Tensor>{x[0] * pending}; });
+  expect_error([&] { looks(pending).to_vector(); }, "eval it first, or pass it as an operand");
+  Callback throws({scalar}, [](std::span<const Tensor>) -> std::vector<Tensor> { throw 1; });
+  expect_error([&] { throws(f64(1)).item(); }, "expected exceptions of std::exception's kind");
+  std::optional<Callback> inner(std::in_place, std::vector<Type>{scalar}, identity);
+  {
+    Callback outer({scalar}, [c = *inner](std::span<const Tensor> x) { return c(x); });
+    inner.reset();
+    expect_near(outer(f64(3)), 3);
+  }
   static std::optional<Callback> gone;
   gone.emplace(std::vector<Type>{scalar}, identity);
   auto late = jit([](const Tensor& x) { return (*gone)(x); });
