@@ -380,17 +380,15 @@ class TiledContraction {
     Units u;
     u.panels = std::max<i64>(1, kGroupLanes / std::max(1, tile_.lanes * words()));
     i64 least = own_ ? kOwnTiles : 1;
-    if (own_) u.tiles = balanced(row_tiles_, kManyRowTiles);
-    // Rows of any number: where lanes alone make few units, a strip that pays for its packing and no longer.
-    Dim across = product(outer_extents(Side::both)) * ceildiv(panels_, u.panels);
-    bool narrow = across.is_constant() && across.value() < kUnits;
-    if (own_ && narrow && !row_tiles_.is_constant()) u.tiles = 2 * kOwnTiles;
+    // Rows of any number: where lanes alone make few units, strips are no longer than pays for their packing.
+    auto few = [&](Dim units) { return units.is_constant() && units.value() < kUnits; };
+    Dim outer = product(outer_extents(Side::both));
+    bool any = !row_tiles_.is_constant() && few(outer * ceildiv(panels_, u.panels));
+    if (own_) u.tiles = any ? 2 * kOwnTiles : balanced(row_tiles_, kManyRowTiles);
     if (by_rows_) u.panels = panels_.value();
     auto count = [&] {
-      u.strips = ceildiv(row_tiles_, u.tiles), u.groups = ceildiv(panels_, u.panels);
-      return product(outer_extents(Side::both)) * u.strips * u.groups;
+      return outer * (u.strips = ceildiv(row_tiles_, u.tiles)) * (u.groups = ceildiv(panels_, u.panels));
     };
-    auto few = [&](Dim units) { return units.is_constant() && units.value() < kUnits; };
     while (few(count()) && u.tiles / 2 >= std::max<i64>(2, least)) u.tiles /= 2;
     while (few(count()) && u.panels > 1) u.panels /= 2;
     while (few(count()) && u.tiles / 2 >= least) u.tiles /= 2;
