@@ -231,7 +231,8 @@ std::vector<Sample> row_samples(bool by_axes) {
   r.push_back(sample_of(DType::f32, {3, 1}, 1, -3, 3, at(1)));
   r.push_back(sample_of(DType::f32, {4, 1025}, 1, -30, 30, at(1)));
   for (DType d : {DType::f64, DType::f32})
-    for (std::vector<double> v : {std::vector<double>{1, NAN, 2}, {-INFINITY, 1, 2}, {1000, 1000, 999}, {-0.0, 0.0}})
+    for (const std::vector<double>& v :
+         {std::vector<double>{1, NAN, 2}, {-INFINITY, 1, 2}, {1000, 1000, 999}, {-0.0, 0.0}})
       r.push_back({{values_of(d, v)}, at(0), {}, 0});
   r.push_back(failing({values_of(DType::f32, {1})}, "expected an axis from 0 to 0, got 1", at(1)));
   r.push_back(failing({values_of(DType::i32, {1})}, "expected a floating dtype for operand 'x'", at(0)));

@@ -203,7 +203,7 @@ std::vector<Sample> special_reductions() {
   std::vector<Sample> r;
   double inf = INFINITY, nan = NAN;
   for (DType d : {DType::f64, DType::f32})
-    for (std::vector<double> v :
+    for (const std::vector<double>& v :
          {std::vector<double>{1, nan, 2}, {nan, 1}, {inf, 1}, {inf, -inf}, {-inf, -inf}, {-0.0, 0.0}, {-0.0, -0.0}})
       r.push_back({{values_of(d, v)}, {{"axes", axis_list({0})}}, {}, 0});
   return r;

@@ -217,7 +217,7 @@ TEST(Stacks, WithPrints) {
   ::testing::internal::CaptureStderr();
   check_many(3, false, true);
   std::string text = ::testing::internal::GetCapturedStdout() + ::testing::internal::GetCapturedStderr();
-  EXPECT_NE(text.find("x"), text.npos);
+  EXPECT_NE(text.find('x'), text.npos);
 }
 
 }  // namespace

@@ -6,7 +6,6 @@ namespace tn::cpu::testing {
 namespace {
 
 using loops::Axis;
-using loops::Node;
 
 constexpr DType kAll[] = {DType::f64, DType::f32, DType::f16, DType::bf16, DType::i64,
                           DType::i32, DType::i8,  DType::u32, DType::u8,   DType::boolean};
