@@ -290,9 +290,9 @@ int run(int argc, char** argv) {
   }
   text +=
       "\n## Our own tests\n\nNone is skipped on a machine with AVX2 and with the packages that `./dev setup` installs. "
-      "Tests of machine code are skipped, with that reason, where LLVM or AVX2 is missing; the one of a bounded "
-      "address "
-      "space under sanitizers, which need it themselves.\n";
+      "Tests of machine code are skipped, with that reason, where LLVM or AVX2 is missing; those of two threads at "
+      "work where the system gives no second thread; the one of a bounded address space under sanitizers, which need "
+      "it themselves.\n";
   if (!report.empty()) write_file("report", report, text);
   if (report.empty() && check.empty()) std::fputs(text.c_str(), stdout);
   bool stale = !check.empty() && read_file("check", check) != text;
