@@ -114,7 +114,7 @@ void walk_static(const T& x, Leaves& out) {
     out.add_size(x.size());
     for (bool b : x) out.add_bytes(&b, 1);
   } else {
-    out.add_bytes(&x, sizeof x);
+    out.add_bytes(static_cast<const void*>(&x), sizeof x);
   }
 }
 

@@ -65,7 +65,7 @@ struct Probe {
 };
 
 /// What computing a value at one place takes, with these nodes computed.
-Probe probe(const Graph& g, const GraphIndex& index, const std::vector<bool>& computed, u32 value) {
+Probe probe(const Graph& g, const GraphIndex& index, const NodeSet& computed, u32 value) {
   KernelWriter w(g, index, computed, "probe");
   Coords at;
   for (Dim extent : g.type(value).shape())
@@ -85,8 +85,8 @@ Probe probe(const Graph& g, const GraphIndex& index, const std::vector<bool>& co
 
 /// Whether a costly node reads each element of the operand at most once, so that it may be computed on the way.
 bool Clusters::reads_once(u32 node, u32 value) const {
-  std::vector<bool> computed(g_.nodes().size(), false);
-  computed[node] = true;
+  NodeSet computed;
+  computed.insert(node);
   u32 result = g_.nodes()[node].first_result;
   try {
     Probe p = probe(g_, index_, computed, result);
@@ -104,18 +104,19 @@ static bool spreads(const Node& n) {
 /// Whether a value takes few operations on what lies in memory: one value as large as it is, and `small` ones.
 bool Clusters::is_cheap(u32 value, std::vector<u32>& small) const {
   auto shape = g_.type(value).shape();
-  std::vector<bool> computed(g_.nodes().size(), false);
+  NodeSet computed;
   std::vector<u32> open{value}, large;
   for (size_t k = 0; k < open.size(); ++k) {
     if (open.size() > kCheapNodes) return false;
     u32 n = index_.producer[open[k]];
     if (!g_.nodes()[n].op->lower.as<Scalar>()) return false;
-    computed[n] = true;
+    computed.insert(n);
     for (u32 operand : g_.operands(g_.nodes()[n])) {
       u32 v = operand, p = index_.producer[v];
       bool moved = false;
       while (p != GraphIndex::kInput && spreads(g_.nodes()[p]) && !in_memory_[v]) {
-        computed[p] = moved = true;
+        computed.insert(p);
+        moved = true;
         v = g_.operands(g_.nodes()[p])[0];
         p = index_.producer[v];
       }
@@ -152,7 +153,7 @@ void Clusters::recompute_cheap() {
 
 // ---------------------------------------------------------------- groups
 
-void Clusters::add_on_the_way(std::vector<bool>& computed, std::vector<u32> from) const {
+void Clusters::add_on_the_way(NodeSet& computed, std::vector<u32> from) const {
   std::vector<u32> mine = from;
   auto reads_own = [&](u32 movement) {
     return std::any_of(sources_[movement].begin(), sources_[movement].end(),
@@ -163,10 +164,10 @@ void Clusters::add_on_the_way(std::vector<bool>& computed, std::vector<u32> from
     from.pop_back();
     for (u32 v : g_.operands(g_.nodes()[n])) {
       u32 p = index_.producer[v];
-      if (p == GraphIndex::kInput || computed[p] || is_constant(g_.nodes()[p])) continue;
+      if (p == GraphIndex::kInput || computed.contains(p) || is_constant(g_.nodes()[p])) continue;
       // What is moved from the kernel's own values is not in memory yet when the kernel runs.
       if (in_memory_[v] && !(is_movement(p) && !opaque_[p] && reads_own(p))) continue;
-      computed[p] = true;
+      computed.insert(p);
       from.push_back(p);
     }
   }
@@ -177,9 +178,8 @@ Group Clusters::group(int cluster) const {
   Group group;
   group.kind = c.kind;
   group.anchor = c.anchor;
-  group.computed.assign(g_.nodes().size(), false);
   for (u32 n : c.nodes) {
-    group.computed[n] = true;
+    group.computed.insert(n);
     for (u32 i = 0; i < g_.nodes()[n].result_count; ++i)
       if (in_memory_[g_.nodes()[n].first_result + i]) group.outputs.push_back(g_.nodes()[n].first_result + i);
   }

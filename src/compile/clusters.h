@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/list.h"
 #include "compile/group.h"
 #include "compile/unit_order.h"
 
@@ -36,7 +37,7 @@ class Clusters {
   /// The nodes a cluster's kernel computes, movements on the way included; and the values it stores.
   Group group(int cluster) const;
   /// What a kernel that makes the node computes besides, because it lies nowhere.
-  void add_on_the_way(std::vector<bool>& computed, std::vector<u32> from) const;
+  void add_on_the_way(NodeSet& computed, std::vector<u32> from) const;
   /// Cuts a cluster in two, what asks for the value at another place and the rest, so that what it reads lies in
   /// memory.
   void cut(int cluster, const Refusal& refusal);
@@ -79,7 +80,8 @@ class Clusters {
   bool waits_for_columns(const Cluster& reader, int maker) const;
   bool share_rows(const Cluster& c, const Cluster& columns) const;
   void join_siblings();
-  void join_alike();
+  std::vector<int> join_alike();
+  void join_numbers(const std::vector<int>& sweeps);
   std::vector<u32> elements_read(const Cluster& c, std::span<const Dim> shape) const;
   std::vector<int> readers(u32 value) const;
   // Memory.
@@ -111,10 +113,6 @@ class Clusters {
 
 /// Elements that one thread may have.
 inline constexpr i64 kMostAlone = 65536;
-
-inline void add_once(std::vector<u32>& list, u32 x) {
-  if (std::find(list.begin(), list.end(), x) == list.end()) list.push_back(x);
-}
 
 /// A reshape or barrier: the result is the operand's memory.
 bool is_alias(const Node& n);

@@ -86,7 +86,7 @@ class TiledContraction {
  private:
   bool reads_computed(u32 value) const {
     u32 producer = index_.producer[value];
-    return producer != GraphIndex::kInput && group_.computed[producer];
+    return producer != GraphIndex::kInput && group_.computed.contains(producer);
   }
 
   /// Whether no index can leave its operand, so that nothing is padded.

@@ -114,8 +114,7 @@ class Fuser {
     } else if (node.op->lower.as<Movement>()) {
       if (!clusters_.in_memory(node.first_result)) return;
       Group group;
-      group.computed.assign(g_.nodes().size(), false);
-      group.computed[n] = true;
+      group.computed.insert(n);
       clusters_.add_on_the_way(group.computed, {n});
       group.outputs = {node.first_result};
       group.anchor = n;

@@ -22,9 +22,9 @@ namespace tn {
 struct Group {
   enum class Kind : u8 { map, rows, columns, contraction, attention, prefix, arg };
   Kind kind = Kind::map;
-  std::vector<bool> computed;  // by node of the graph
-  std::vector<u32> outputs;    // values stored
-  u32 anchor = 0;              // the node a contraction, prefix or argmax is about; a reduction of rows and columns
+  NodeSet computed;
+  std::vector<u32> outputs;  // values stored
+  u32 anchor = 0;            // the node a contraction, prefix or argmax is about; a reduction of rows and columns
   bool operator==(const Group&) const = default;
 };
 

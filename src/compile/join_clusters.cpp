@@ -2,7 +2,8 @@
 // through, kernels that read the same numbers each other, and updates of many tensors one sweep over all of them.
 #include <algorithm>
 #include <map>
-#include <string>
+#include <numeric>
+#include <string_view>
 
 #include "compile/clusters.h"
 
@@ -10,7 +11,8 @@ namespace tn {
 
 namespace {
 
-constexpr int kOutside = -2;  // a reader that is no cluster
+constexpr int kOutside = -2;        // a reader that is no cluster
+constexpr size_t kMostSwept = 600;  // nodes of a sweep over many tensors
 
 }  // namespace
 
@@ -18,24 +20,21 @@ void Clusters::join_clusters() {
   absorb_prologues();
   join_columns();
   join_siblings();
-  join_alike();
+  join_numbers(join_alike());
 }
 
 /// The clusters (or kOutside) that read a value, through movements that are computed on the way.
 std::vector<int> Clusters::readers(u32 value) const {
   std::vector<int> found;
-  auto note = [&](int c) {
-    if (std::find(found.begin(), found.end(), c) == found.end()) found.push_back(c);
-  };
   std::vector<u32> open{value};
   for (size_t k = 0; k < open.size(); ++k) {
     if (k > 2000) return {kOutside};
-    if (is_output(open[k])) note(kOutside);
+    if (is_output(open[k])) add_once(found, kOutside);
     for (u32 user : index_.users[open[k]]) {
       if (is_movement(user))
         open.push_back(g_.nodes()[user].first_result);
       else
-        note(cluster_of_[user] < 0 ? kOutside : cluster_of_[user]);
+        add_once(found, cluster_of_[user] < 0 ? kOutside : cluster_of_[user]);
     }
   }
   return found;
@@ -149,24 +148,53 @@ void Clusters::join_siblings() {
   }
 }
 
-/// Maps that do the same to different tensors, as optimisers do, become one sweep over all of them.
-void Clusters::join_alike() {
-  constexpr size_t kMostSwept = 600;  // nodes
-  std::map<std::string, std::vector<int>> alike;
+/// Which ops a cluster has, and in what proportion: the same whether it does them to one tensor or to three.
+static std::vector<std::pair<std::string_view, size_t>> mix_of(const Graph& g, const Cluster& c) {
+  std::map<std::string_view, size_t> counts;
+  for (u32 n : c.nodes) ++counts[g.nodes()[n].op->name];
+  size_t divisor = 0;
+  for (const auto& [name, count] : counts) divisor = std::gcd(divisor, count);
+  for (auto& [name, count] : counts) count /= divisor;
+  return {counts.begin(), counts.end()};
+}
+
+/// Maps that do the same to different tensors, as optimisers do, become one sweep over all of them; gives the sweeps.
+std::vector<int> Clusters::join_alike() {
+  std::vector<int> sweeps;
+  std::map<std::vector<std::pair<std::string_view, size_t>>, std::vector<int>> alike;
   for (size_t c = 0; c < clusters_.size(); ++c) {
     if (clusters_[c].nodes.empty() || clusters_[c].kind != Group::Kind::map || clusters_[c].sealed) continue;
     if (clusters_[c].nodes.size() < 2 || jumps(clusters_[c])) continue;
-    std::string ops;
-    for (u32 n : clusters_[c].nodes) ops += std::string(g_.nodes()[n].op->name) + " ";
-    alike[ops].push_back(static_cast<int>(c));
+    alike[mix_of(g_, clusters_[c])].push_back(static_cast<int>(c));
   }
-  for (const auto& [ops, list] : alike)
+  for (const auto& [mix, list] : alike)
     for (size_t i = 0; i < list.size(); ++i) {
       if (at(list[i]).nodes.empty()) continue;
       for (size_t k = i + 1; k < list.size(); ++k)
         if (!at(list[k]).nodes.empty() && at(list[i]).nodes.size() + at(list[k]).nodes.size() <= kMostSwept)
-          merge(list[i], list[k]);
+          if (merge(list[i], list[k])) add_once(sweeps, list[i]);
     }
+  return sweeps;
+}
+
+/// Numbers that one map alone reads, as an optimiser's rates, are made by each of its iterations: that is less than
+/// waiting for a kernel before it. Those that no kernel reads, as its count of steps, go along with a sweep.
+void Clusters::join_numbers(const std::vector<int>& sweeps) {
+  constexpr size_t kFewNodes = 48;
+  for (int c = static_cast<int>(clusters_.size()); c-- > 0;) {
+    const Cluster& numbers = at(c);
+    if (numbers.kind != Group::Kind::map || numbers.nodes.empty() || numbers.nodes.size() > kFewNodes) continue;
+    if (product(numbers.domain) != Dim(1) || numbers.sealed || jumps(numbers)) continue;
+    std::vector<int> by;
+    for (u32 n : numbers.nodes)
+      for (int reader : readers(g_.nodes()[n].first_result))
+        if (reader >= 0 && reader != c) add_once(by, reader);
+    if (by.empty() && !sweeps.empty()) by.push_back(sweeps.back());
+    if (by.size() != 1 || by[0] == c) continue;
+    const Cluster& map = at(by[0]);
+    bool fits = map.kind == Group::Kind::map && !map.sealed && !jumps(map);
+    if (fits && map.nodes.size() + numbers.nodes.size() <= kMostSwept) merge(c, by[0]);
+  }
 }
 
 }  // namespace tn

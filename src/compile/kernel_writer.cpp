@@ -38,7 +38,7 @@ static bool affine(Dim d, Dim symbol) {
   return c && !holds(*c, loops::row()) && !holds(*c, loops::lane());
 }
 
-KernelWriter::KernelWriter(const Graph& g, const GraphIndex& index, const std::vector<bool>& computed, std::string name)
+KernelWriter::KernelWriter(const Graph& g, const GraphIndex& index, const NodeSet& computed, std::string name)
     : g_(g), index_(index), computed_(computed) {
   kernel_.name = std::move(name);
 }
@@ -288,7 +288,7 @@ Val KernelWriter::load(int buffer, Dim offset) {
 
 Val KernelWriter::gather(u32 value, std::span<const Dim> coords, int axis, Val at) {
   u32 producer = index_.producer[value];
-  if (producer != GraphIndex::kInput && computed_[producer]) throw Refusal{value, moving_};
+  if (producer != GraphIndex::kInput && computed_.contains(producer)) throw Refusal{value, moving_};
   auto shape = g_.type(value).shape();
   auto a = static_cast<size_t>(axis);
   Dim stride = 1;
@@ -407,7 +407,7 @@ Val KernelWriter::compute(u32 value, std::span<const Dim> coords) {
   if (producer != GraphIndex::kInput) {
     const Node& n = g_.nodes()[producer];
     if (auto number = literal(n)) return *number;
-    if (computed_[producer]) {
+    if (computed_.contains(producer)) {
       if (const auto* rule = n.op->lower.as<Scalar>()) return scalar(n, *rule, coords);
       const auto* movement = n.op->lower.as<Movement>();
       const auto* costly = n.op->lower.as<Costly>();

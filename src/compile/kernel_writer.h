@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "compile/node_set.h"
 #include "ir/loops.h"
 #include "ir/op_def.h"
 
@@ -43,8 +44,8 @@ DType compute_dtype(DType d);
 
 class KernelWriter {
  public:
-  /// `computed[n]`: node n of g is part of the group; other values are read from memory.
-  KernelWriter(const Graph& g, const GraphIndex& index, const std::vector<bool>& computed, std::string name);
+  /// `computed`: the nodes of g that are part of the group; other values are read from memory.
+  KernelWriter(const Graph& g, const GraphIndex& index, const NodeSet& computed, std::string name);
 
   const Graph& graph() const { return g_; }
   loops::Builder& builder() { return b_; }
@@ -130,7 +131,7 @@ class KernelWriter {
 
   const Graph& g_;
   const GraphIndex& index_;
-  const std::vector<bool>& computed_;
+  const NodeSet& computed_;
   loops::Kernel kernel_;
   loops::Builder b_{kernel_};
   TileContext tile_;

@@ -90,7 +90,8 @@ Lowered lower_contraction(const Graph& g, const GraphIndex& index, const Group& 
   // The plain nest reads elements many times: what is computed has to lie in memory.
   for (u32 v : g.operands(g.nodes()[group.anchor])) {
     u32 p = index.producer[v];
-    if (p != GraphIndex::kInput && group.computed[p] && !g.nodes()[p].op->lower.as<Movement>()) throw Refusal{v};
+    if (p != GraphIndex::kInput && group.computed.contains(p) && !g.nodes()[p].op->lower.as<Movement>())
+      throw Refusal{v};
   }
   return lower_plain_contraction(g, index, group, target);
 }

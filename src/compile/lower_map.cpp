@@ -13,6 +13,7 @@ using loops::Val;
 namespace {
 
 constexpr i64 kChunk = 2048;                       // elements of the inner extent a parallel iteration takes
+constexpr i64 kLongChunk = 4 * kChunk;             // of one that makes numbers first
 constexpr i64 kAhead = 32;                         // rows of a gather that are on their way from memory
 constexpr i64 kNear = 1 << 20, kLarge = 32 << 20;  // bytes that stay in a near cache; that pass through all
 constexpr i64 kLine = 64;
@@ -34,23 +35,27 @@ class Part {
   /// Cuts the elements into parallel iterations; returns how many.
   Dim cut(const GraphIndex& index, const Group& group, const Target& target) {
     auto probe = [&](KernelWriter& w, std::span<const Dim> at) { evaluate(w, at); };
+    find_numbers(index, group);
     turned_ = TurnedMap::of(g_, index, group, shape_, target, probe);
     if (turned_) return turned_->iterations();
     outer_rank_ = shape_.size() - static_cast<size_t>(merged_axes(g_, index, group, shape_, probe));
     inner_ = product(std::span(shape_).subspan(outer_rank_));
     outer_ = product(std::span(shape_).first(outer_rank_));
-    chunks_ = inner_.is_constant() && inner_.value() <= kChunk ? Dim(1) : ceildiv(inner_, kChunk);
+    chunk_ = numbers_.empty() ? kChunk : kLongChunk;
+    chunks_ = inner_.is_constant() && inner_.value() <= chunk_ ? Dim(1) : ceildiv(inner_, chunk_);
     find_gather(index, group);
     return outer_ * chunks_;
   }
 
   /// Iteration p of them.
   void write(KernelWriter& w, Dim p, int lanes) const {
+    w.set_tile({});
+    for (u32 v : numbers_) w.at(v, Coords(g_.type(v).shape().size(), Dim(0)));
     if (turned_)
       return turned_->write(w, p, [&](KernelWriter& writer, std::span<const Dim> at) { evaluate(writer, at); });
     Dim row = chunks_ == Dim(1) ? p : outer_ == Dim(1) ? Dim(0) : floordiv(p, chunks_);
-    Dim first = chunks_ == Dim(1) ? Dim(0) : (p - row * chunks_) * Dim(kChunk);
-    Dim extent = chunks_ == Dim(1) ? inner_ : min(inner_ - first, kChunk);
+    Dim first = chunks_ == Dim(1) ? Dim(0) : (p - row * chunks_) * Dim(chunk_);
+    Dim extent = chunks_ == Dim(1) ? inner_ : min(inner_ - first, chunk_);
     Coords at = coordinates(row, std::span(shape_).first(outer_rank_));
     if (table_) prefetch(w, row);
     at.resize(shape_.size(), Dim(0));
@@ -70,6 +75,24 @@ class Part {
     }
   }
 
+  /// Numbers that are computed on the way: made once in an iteration, before its loop.
+  void find_numbers(const GraphIndex& index, const Group& group) {
+    if (product(shape_) == Dim(1)) return;
+    std::vector<bool> seen(g_.value_count(), false);
+    std::vector<u32> open = outputs_;
+    while (!open.empty()) {
+      u32 n = index.producer[open.back()];
+      open.pop_back();
+      for (u32 v : g_.operands(g_.nodes()[n])) {
+        u32 p = index.producer[v];
+        if (p == GraphIndex::kInput || !group.computed.contains(p) || seen[v]) continue;
+        seen[v] = true;
+        bool number = g_.nodes()[p].op->lower.as<Scalar>() && g_.type(v).size() == Dim(1);
+        (number ? numbers_ : open).push_back(v);
+      }
+    }
+  }
+
   /// Rows taken from a table in memory, each in one iteration: where the table is far, rows are fetched ahead.
   void find_gather(const GraphIndex& index, const Group& group) {
     u32 n = index.producer[outputs_[0]];
@@ -78,7 +101,7 @@ class Part {
     if (node.op->name != "gather" || node.attrs.get<i64>("axis") != 0) return;
     auto operands = g_.operands(node);
     for (u32 v : operands)
-      if (index.producer[v] != GraphIndex::kInput && group.computed[index.producer[v]]) return;
+      if (index.producer[v] != GraphIndex::kInput && group.computed.contains(index.producer[v])) return;
     auto size_of = [&](u32 v) { return g_.type(v).size() * Dim(bytes(g_.type(v).dtype())); };
     Dim table = size_of(operands[0]), result = size_of(outputs_[0]);
     bool rows = outer_rank_ == g_.type(operands[1]).shape().size();
@@ -102,6 +125,8 @@ class Part {
   const Graph& g_;
   std::vector<u32> outputs_;
   Shape shape_;
+  std::vector<u32> numbers_;
+  i64 chunk_ = kChunk;
   size_t outer_rank_ = 0;
   Dim inner_, outer_, chunks_;
   std::optional<TurnedMap> turned_;

@@ -66,8 +66,7 @@ class RowsLowering {
   void find_rows() {
     std::vector<int> level(g_.value_count(), 0);
     std::vector<bool> of_columns(g_.value_count(), false);
-    for (u32 n = 0; n < g_.nodes().size(); ++n) {
-      if (!group_.computed[n]) continue;
+    for (u32 n : group_.computed) {
       const Node& node = g_.nodes()[n];
       int mine = 0;
       for (u32 v : g_.operands(node)) mine = std::max(mine, level[v]);
@@ -117,7 +116,7 @@ class RowsLowering {
       u32 v = open.back(), producer = index.producer[v];
       open.pop_back();
       if (v == row.operand) return true;
-      if (seen[v] || producer == GraphIndex::kInput || !group_.computed[producer]) continue;
+      if (seen[v] || producer == GraphIndex::kInput || !group_.computed.contains(producer)) continue;
       seen[v] = true;
       const Node& n = g_.nodes()[producer];
       if (n.op->lower.as<Reduction>()) continue;

@@ -43,9 +43,8 @@ std::optional<size_t> turned_axis(const Graph& g, const GraphIndex& index, const
 }
 
 bool computes(const Graph& g, const Group& group) {
-  for (size_t n = 0; n < group.computed.size(); ++n)
-    if (group.computed[n] && g.nodes()[n].op->lower.as<Scalar>()) return true;
-  return false;
+  return std::any_of(group.computed.begin(), group.computed.end(),
+                     [&](u32 n) { return g.nodes()[n].op->lower.as<Scalar>() != nullptr; });
 }
 
 }  // namespace

@@ -34,7 +34,7 @@ class WindowGradient {
     low_ = static_cast<int>(channels_ / tiles);
     taller_ = channels_ % tiles;
     shorter_ = tiles - taller_;
-    block_ = target.vector_bits == 512 && tile_.lanes % 16 == 0 ? 16 : 8;
+    block_ = target.vector_bits == 512 && tile_.lanes % 16 == 0 ? 16 : std::min(8, tile_.lanes);
     choose_bands();
   }
 

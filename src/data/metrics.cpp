@@ -59,14 +59,13 @@ static std::string number(double v, bool json) {
   return text;
 }
 
-/// A name that stands for itself in both forms.
-static const std::string& checked(const std::string& name) {
+/// Only a name that stands for itself in both forms.
+static void check_name(const std::string& name) {
   bool plain = std::none_of(name.begin(), name.end(), [](char c) {
     return c == ',' || c == '"' || c == '\\' || static_cast<unsigned char>(c) < ' ';
   });
   if (!plain || name.empty())
     fail("metrics", "expected names without commas, quotes and backslashes, got '" + name + "'");
-  return name;
 }
 
 void Metrics::write(const std::vector<std::pair<std::string, double>>& row) {
@@ -74,7 +73,10 @@ void Metrics::write(const std::vector<std::pair<std::string, double>>& row) {
   std::string line;
   std::vector<std::string> names = s.names;  // kept once the line is written: a row in error names nothing
   if (names.empty())
-    for (const auto& [name, value] : row) names.push_back(checked(name));
+    for (const auto& [name, value] : row) {
+      check_name(name);
+      names.push_back(name);
+    }
   if (row.size() != names.size())
     fail("metrics",
          "expected the " + std::to_string(names.size()) + " names of the first row, got " + std::to_string(row.size()));

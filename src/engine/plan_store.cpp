@@ -135,6 +135,7 @@ bool runs_stored(const Manifest& m, bool recompile, std::string& note) {
 
 std::vector<std::string> stored_plan(const PlanState& s) {
   const NamedGraph& net = s.network();
+  check_portable("plan", *net.graph);
   Manifest m;
   m.isa = s.isa;
   m.inputs = net.inputs;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/list.h"
+
 namespace tn {
 
 /// a / b where that is exact.
@@ -24,10 +26,6 @@ static void each_division(Dim d, const F& f) {
   each_division(n->b, f);
   bool plain = n->kind == DimNode::Kind::floordiv && n->a.is_symbol() && (!n->b.is_constant() || n->b.value() > 1);
   if (plain) f(n->a, n->b);
-}
-
-static void add_once(std::vector<Dim>& list, Dim d) {
-  if (std::ranges::find(list, d) == list.end()) list.push_back(d);
 }
 
 std::vector<Dim> divided_symbols(Dim d) {

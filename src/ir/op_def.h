@@ -242,6 +242,7 @@ struct Pure {};
 /// Runs exactly once, in order with its channel.
 struct Ordered {
   std::string_view channel;
+  bool local = false;  // means something in the process that made it alone: no file holds it
 };
 using Effect = Required<Pure, Ordered>;
 
@@ -284,6 +285,9 @@ inline bool is_constant(const Node& n) { return is(*n.op, Structured::Kind::cons
 /// Checks operand count, kinds and attributes against the signature; the attributes with defaults filled in. Throws
 /// Error.
 Attrs check_call(const OpDef& op, std::span<const Type> operands, const Attrs& attrs);
+
+/// For what is written to files: Error naming a node, at any depth, that means something in this process alone.
+void check_portable(std::string_view where, const Graph& g);
 
 /// All ops, by family then name.
 std::span<const OpDef* const> all_ops();

@@ -59,6 +59,13 @@ Dim plus(Dim a, Dim b) { return a + b; }
 Dim minus(Dim a, Dim b) { return a - b; }
 Dim times(Dim a, Dim b) { return a * b; }
 
+/// Where something is left of signed integers whose quotient is below zero: there rounding down and toward zero differ.
+Value left_below_zero(Call& c, Value a, Value b) {
+  Value left = c.map("not_equal", {c.map("remainder", {a, b}), k(c, a, 0)});
+  Value differ = c.map("not_equal", {less(c, a, k(c, a, 0)), less(c, b, k(c, b, 0))});
+  return c.map("logical_and", {left, differ});
+}
+
 /// Integers divide toward zero in ONNX; our floor_divide rounds down.
 Values divide(Call& c) {
   Value a = c.in(0), b = c.in(1);
@@ -69,14 +76,18 @@ Values divide(Call& c) {
     for (Dim d : *x) r.push_back(d.is_constant() ? Dim(d.value() / (*y)[0].value()) : floordiv(d, (*y)[0]));
     return {c.from_dims(r, a.dtype(), a.rank() == 0 && b.rank() == 0)};
   }
-  if (!is_signed(a.dtype())) return {c.map("floor_divide", {a, b})};
-  Value q = c.map("floor_divide", {f(c, "abs", a), f(c, "abs", b)});
-  return {mul(c, mul(c, f(c, "sign", a), f(c, "sign", b)), q)};
+  Value q = c.map("floor_divide", {a, b});
+  if (!is_signed(a.dtype())) return {q};
+  return {add(c, q, cast(left_below_zero(c, a, b), a.dtype()))};
 }
 
 Values modulo(Call& c) {
   Value a = c.in(0), b = c.in(1);
   if (!c.integer("fmod", 0)) return {c.map("remainder", {a, b})};
+  if (is_integer(a.dtype())) {
+    Value r = c.map("remainder", {a, b});
+    return {is_signed(a.dtype()) ? where(c, left_below_zero(c, a, b), sub(c, r, b), r) : r};
+  }
   Value r = c.map("remainder", {f(c, "abs", a), f(c, "abs", b)});
   return {where(c, less(c, a, k(c, a, 0)), f(c, "neg", r), r)};
 }

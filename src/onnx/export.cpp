@@ -1,11 +1,13 @@
 #include "onnx/export.h"
 
+#include <functional>
 #include <unordered_set>
 
 #include "onnx/import.h"
 #include "onnx/tensors.h"
 #include "onnx/writer.h"
 #include "op/emit.h"
+#include "transform/lanes.h"
 
 namespace tn::onnx {
 
@@ -85,18 +87,20 @@ class Exporter {
         if (g.type(i).dim(a).is_symbol()) writer_.bind(g.type(i).dim(a), name, a);
     }
     Strings out = graph(g, in);
-    for (size_t i = 0; i < out.size(); ++i) {
-      // An Identity gives the output its name, whatever value it is.
-      NodeDef n;
-      n.op_type = "Identity";
-      n.inputs = {out[i]};
-      n.outputs = {net.outputs[i]};
-      writer_.graph().nodes.push_back(std::move(n));
-      writer_.graph().outputs.push_back(info_of(net.outputs[i], g.type(g.outputs()[i])));
-    }
+    for (size_t i = 0; i < out.size(); ++i) output(out[i], net.outputs[i], g.type(g.outputs()[i]));
   }
 
  private:
+  /// An Identity gives an output its name, whatever value it is.
+  void output(const std::string& value, const std::string& name, Type t) {
+    NodeDef n;
+    n.op_type = "Identity";
+    n.inputs = {value};
+    n.outputs = {name};
+    writer_.graph().nodes.push_back(std::move(n));
+    writer_.graph().outputs.push_back(info_of(name, t));
+  }
+
   Strings graph(const Graph& g, const Strings& inputs) {
     Strings names(g.value_count());
     std::copy(inputs.begin(), inputs.end(), names.begin());
@@ -120,12 +124,109 @@ class Exporter {
     if (find_op(std::string(n.op->name) + "_kernel")) return own(n, in);  // a plugin's op keeps its name
     if (const Attr* body = n.attrs.find("body"); body && n.op->name == std::string_view("call"))
       return graph(*std::get<GraphPtr>(*body), in);
+    if (const auto* control = n.op->lower.as<Structured>()) switch (control->kind) {
+        case Structured::Kind::cond: return choice(n, in);
+        case Structured::Kind::loop: return loop(n, in);
+        case Structured::Kind::scan: return scan(n, in);
+        default: break;
+      }
     if (const auto* expand = n.op->lower.as<Expand>()) {
       std::vector<Type> types;
       for (u32 v : g.operands(n)) types.push_back(g.type(v));
       return graph(*make_graph(types, [&](Builder& b, ValueSpan x) { return expand->expand(b, x, n.attrs); }), in);
     }
     return own(n, in);
+  }
+
+  // -------------------------------------------------------------- control: bodies read what is around them
+
+  using Results = std::vector<std::pair<std::string, Type>>;
+
+  /// The body of an operator: its own inputs, and what `make` computes from them and from what is outside.
+  Attribute body(const char* name, const Results& inputs, const std::function<Results()>& make) {
+    Attribute a;
+    a.name = name;
+    a.kind = Attribute::Kind::graph;
+    a.graphs.push_back(std::make_shared<GraphDef>());
+    GraphDef& def = *a.graphs[0];
+    def.name = name;
+    for (const auto& [input, type] : inputs) def.inputs.push_back(info_of(input, type));
+    writer_.inside(def, [&] {
+      for (const auto& [value, type] : make()) output(value, writer_.fresh(), type);
+    });
+    return a;
+  }
+
+  /// The results of a graph on these values.
+  Results results(const Graph& g, const Strings& in) {
+    Results r;
+    Strings names = graph(g, in);
+    for (size_t i = 0; i < names.size(); ++i) r.emplace_back(names[i], g.type(g.outputs()[i]));
+    return r;
+  }
+
+  Results fresh_inputs(std::span<const Type> types) {
+    Results r;
+    for (Type t : types) r.emplace_back(writer_.fresh(), t);
+    return r;
+  }
+
+  static void append_names(Strings& to, const Results& values) {
+    for (const auto& [name, type] : values) to.push_back(name);
+  }
+
+  Strings choice(const Node& n, const Strings& in) {
+    std::vector<Attribute> branches;
+    for (auto [ours, theirs] : {std::pair("then", "then_branch"), std::pair("else", "else_branch")})
+      branches.push_back(body(theirs, {}, [&, name = ours] {
+        return results(*n.attrs.get<GraphPtr>(name), Strings(in.begin() + 1, in.end()));
+      }));
+    return writer_.nodes("If", {in[0]}, n.result_count, std::move(branches));
+  }
+
+  /// The condition is computed before the loop, and at the end of each step for the next one.
+  Strings loop(const Node& n, const Strings& in) {
+    const Graph &test = *n.attrs.get<GraphPtr>("cond"), &step = *n.attrs.get<GraphPtr>("body");
+    auto consts = in.begin() + n.attrs.get<i64>("consts");
+    Strings start{"", graph(test, in)[0]};
+    start.insert(start.end(), consts, in.end());
+    Results inputs = fresh_inputs(std::vector{Type::tensor(DType::i64, {}), Type::tensor(DType::boolean, {})});
+    Results carried = fresh_inputs(step.output_types());
+    inputs.insert(inputs.end(), carried.begin(), carried.end());
+    Attribute made = body("body", inputs, [&] {
+      Strings given(in.begin(), consts), then = given;
+      append_names(given, carried);
+      Results next = results(step, given);
+      append_names(then, next);
+      next.insert(next.begin(), results(test, then)[0]);
+      return next;
+    });
+    return writer_.nodes("Loop", std::move(start), n.result_count, {std::move(made)});
+  }
+
+  /// ONNX's Scan walks at least one value: where ours walks none, the numbers of its steps.
+  Strings scan(const Node& n, const Strings& in) {
+    const Graph& step = *n.attrs.get<GraphPtr>("body");
+    auto consts = static_cast<size_t>(n.attrs.get<i64>("consts")),
+         carry = static_cast<size_t>(n.attrs.get<i64>("carry"));
+    Strings given(in.begin() + static_cast<std::ptrdiff_t>(consts), in.end());
+    Results inputs = fresh_inputs(step.input_types().subspan(consts));
+    Strings inner(in.begin(), in.begin() + static_cast<std::ptrdiff_t>(consts));
+    append_names(inner, inputs);
+    if (given.size() == carry) {
+      GraphPtr steps = make_graph(
+          {}, [&](Builder& b, ValueSpan) { return Values{iota(b, n.attrs.get<Shape>("length"), 0, DType::i64)}; });
+      given.push_back(graph(*steps, {})[0]);
+      inputs.emplace_back(writer_.fresh(), Type::tensor(DType::i64, {}));
+    }
+    auto walked = static_cast<i64>(given.size() - carry);
+    Attribute made = body("body", inputs, [&] { return results(step, inner); });
+    std::vector<Attribute> attributes{std::move(made), Writer::attr("num_scan_inputs", walked)};
+    if (n.attrs.get("reverse", false)) {
+      attributes.push_back(Writer::attr("scan_input_directions", std::vector<i64>(given.size() - carry, 1)));
+      attributes.push_back(Writer::attr("scan_output_directions", std::vector<i64>(n.result_count - carry, 1)));
+    }
+    return writer_.nodes("Scan", std::move(given), n.result_count, std::move(attributes));
   }
 
   /// The op on dtypes that ONNX has for it: integers as i64 or f64, bf16 as f32, and back.
@@ -174,6 +275,7 @@ ModelDef export_model(const NamedGraph& net) {
     for (const std::string& n : *list)
       if (n.empty() || !names.insert(n).second)
         fail("export", "expected different names for inputs and outputs, got '" + n + "' twice or an empty one");
+  check_portable("export", *net.graph);
   ModelDef m;
   m.ir_version = kExportIr;
   m.producer_name = "tenon";
@@ -181,7 +283,7 @@ ModelDef export_model(const NamedGraph& net) {
   m.graph.name = "network";
   m.metadata = net.metadata;
   Exporter exporter(m.graph);
-  exporter.run(net);
+  exporter.run({lower_lanes(net.graph), net.inputs, net.outputs, {}});
   if (exporter.used_own_) m.opsets.push_back({kOwnDomain, 1});
   return m;
 }

@@ -1,6 +1,7 @@
 // ONNX's words for our ops. What has no rule is expanded, or written under our own domain.
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "base/name.h"
 #include "onnx/tensors.h"
@@ -32,18 +33,36 @@ std::string unless_zero(Writer& w, const NodeView& n, F quotient) {
   return w.node("Where", {none, zero, quotient(w.node("Where", {none, w.scalar(1, d), n.in[1]}))});
 }
 
-/// Of the divisor's sign. C's fmod, which is exact, and the divisor once more where the signs differ.
-std::string float_remainder(Writer& w, const NodeView& n) {
+/// C's fmod, which is exact; and where it is left over with another sign than the divisor's.
+struct Fmod {
+  std::string rest, differs;
+};
+Fmod fmod(Writer& w, const NodeView& n) {
   std::string r = w.node("Mod", n.in, {attr("fmod", i64{1})}), zero = w.scalar(0, n.result().dtype());
   std::string differ = w.node("Xor", {w.node("Less", {r, zero}), w.node("Less", {n.in[1], zero})});
-  std::string rest = w.node("Not", {w.node("Equal", {r, zero})});
-  return w.node("Where", {w.node("And", {rest, differ}), w.node("Add", {r, n.in[1]}), r});
+  return {r, w.node("And", {w.node("Not", {w.node("Equal", {r, zero})}), differ})};
+}
+
+/// Of the divisor's sign: the divisor once more where the signs differ.
+std::string float_remainder(Writer& w, const NodeView& n) {
+  Fmod f = fmod(w, n);
+  return w.node("Where", {f.differs, w.node("Add", {f.rest, n.in[1]}), f.rest});
+}
+
+/// A quotient of what the divisor goes into, one less where the signs differ; where nothing is left over (0 / 0,
+/// infinity by anything) the floor of the quotient.
+std::string float_quotient(Writer& w, const NodeView& n) {
+  Fmod f = fmod(w, n);
+  std::string whole = w.node("Round", {w.node("Div", {w.node("Sub", {n.in[0], f.rest}), n.in[1]})});
+  std::string less = w.node("Sub", {whole, w.scalar(1, n.result().dtype())});
+  std::string plain = w.node("Floor", {w.node("Div", n.in)});
+  return w.node("Where", {w.node("IsNaN", {f.rest}), plain, w.node("Where", {f.differs, less, whole})});
 }
 
 /// ONNX's Div of integers rounds toward zero: down by one where a remainder is left and the signs differ.
 Strings floor_divide(Writer& w, const NodeView& n) {
   DType d = n.result().dtype();
-  if (is_float(d)) return {w.node("Floor", {w.node("Div", n.in)})};
+  if (is_float(d)) return {float_quotient(w, n)};
   return {unless_zero(w, n, [&](const std::string& b) {
     std::string q = w.node("Div", {n.in[0], b});
     if (!is_signed(d)) return q;
@@ -61,11 +80,21 @@ Strings remainder(Writer& w, const NodeView& n) {
 }
 
 Strings rsqrt(Writer& w, const NodeView& n) { return {w.node("Reciprocal", {w.node("Sqrt", n.in)})}; }
+/// The logarithm of u = 1 + x and, where x is small, what u lost of x: (x - (u - 1)) / u more.
 Strings log1p(Writer& w, const NodeView& n) {
-  return {w.node("Log", {w.node("Add", {n.in[0], w.scalar(1, n.result().dtype())})})};
+  DType d = n.result().dtype();
+  std::string x = n.in[0], one = w.scalar(1, d), u = w.node("Add", {x, one}), log = w.node("Log", {u});
+  std::string lost = w.node("Div", {w.node("Sub", {x, w.node("Sub", {u, one})}), u});
+  std::string small = w.node("Less", {w.node("Abs", {x}), w.scalar(0.5, d)});
+  return {w.node("Where", {small, w.node("Add", {log, lost}), log})};
 }
+/// tanh(x / 2) (exp(x) + 1), which loses nothing near 0; its second factor is infinite before exp(x) - 1 is.
 Strings expm1(Writer& w, const NodeView& n) {
-  return {w.node("Sub", {w.node("Exp", n.in), w.scalar(1, n.result().dtype())})};
+  DType d = n.result().dtype();
+  std::string x = n.in[0], one = w.scalar(1, d), e = w.node("Exp", {x});
+  std::string half = w.node("Tanh", {w.node("Mul", {x, w.scalar(0.5, d)})});
+  std::string small = w.node("Less", {w.node("Abs", {x}), one});
+  return {w.node("Where", {small, w.node("Mul", {half, w.node("Add", {e, one})}), w.node("Sub", {e, one})})};
 }
 Strings silu(Writer& w, const NodeView& n) { return {w.node("Mul", {n.in[0], w.node("Sigmoid", n.in)})}; }
 Strings not_equal(Writer& w, const NodeView& n) { return {w.node("Not", {w.node("Equal", n.in)})}; }
@@ -233,10 +262,17 @@ Strings conv(Writer& w, const NodeView& n) {
   List pads = n.attr<List>("padding_low");
   const List& high = n.attr<List>("padding_high");
   pads.insert(pads.end(), high.begin(), high.end());
-  if (std::any_of(pads.begin(), pads.end(), [](i64 p) { return p < 0; }))
-    fail("conv", "expected padding of at least 0, got a negative one, which ONNX's Conv has not");
   List strides = n.attr<List>("strides"), dilations = n.attr<List>("rhs_dilation");
   Strings in = n.in;
+  if (std::any_of(pads.begin(), pads.end(), [](i64 p) { return p < 0; })) {  // ONNX's Pad crops, its Conv does not
+    List all(2 * static_cast<size_t>(n.operand(0).rank()), 0);
+    size_t spatial = strides.size(), rank = all.size() / 2;
+    for (size_t i = 0; i < spatial; ++i) {
+      all[rank - spatial + i] = std::exchange(pads[i], 0);
+      all[2 * rank - spatial + i] = std::exchange(pads[spatial + i], 0);
+    }
+    in[0] = w.node("Pad", {in[0], w.ints(all), w.scalar(0, n.operand(0).dtype())});
+  }
   bool points = strides.empty();  // ONNX wants a spatial axis
   if (points) {
     strides = dilations = {1};
@@ -283,7 +319,8 @@ constexpr u32 only(D... dtypes) {
   return (0u | ... | (1u << static_cast<int>(dtypes)));
 }
 // What the operators of the exported opset take.
-constexpr u32 kFloats = only(DType::f16, DType::f32, DType::f64), kFloatsAndBf16 = kFloats | only(DType::bf16);
+constexpr u32 kWideFloats = only(DType::f32, DType::f64);
+constexpr u32 kFloats = kWideFloats | only(DType::f16), kFloatsAndBf16 = kFloats | only(DType::bf16);
 constexpr u32 kWide = kFloatsAndBf16 | only(DType::i32, DType::i64, DType::u32);
 constexpr u32 kNumbers = kWide | only(DType::i8, DType::u8);
 constexpr u32 kSigned = kFloatsAndBf16 | only(DType::i8, DType::i32, DType::i64);
@@ -308,10 +345,10 @@ constexpr ExportRule kRules[] = {
     {"equal", same<"Equal">},
     {"erf", same<"Erf">},
     {"exp", same<"Exp">},
-    {"expm1", expm1},
+    {"expm1", expm1, kWideFloats},
     {"flip", flip},
     {"floor", same<"Floor">},
-    {"floor_divide", floor_divide},
+    {"floor_divide", floor_divide, ~only(DType::bf16)},
     {"gather", gather},
     {"greater", same<"Greater">},
     {"greater_equal", same<"GreaterOrEqual">},
@@ -319,7 +356,7 @@ constexpr ExportRule kRules[] = {
     {"less", same<"Less">},
     {"less_equal", same<"LessOrEqual">},
     {"log", same<"Log">},
-    {"log1p", log1p},
+    {"log1p", log1p, kWideFloats},
     {"log_softmax", same_axis<"LogSoftmax">},
     {"logical_and", same<"And">},
     {"logical_not", same<"Not">},

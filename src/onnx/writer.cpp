@@ -54,7 +54,7 @@ Strings Writer::nodes(std::string_view op, Strings inputs, size_t outputs, std::
   n.inputs = std::move(inputs);
   for (size_t i = 0; i < outputs; ++i) n.outputs.push_back(fresh());
   n.attributes = std::move(attributes);
-  graph_.nodes.push_back(n);
+  graph_->nodes.push_back(n);
   return n.outputs;
 }
 
@@ -81,8 +81,8 @@ std::string Writer::tensor(const Array& a, std::string_view name) {
     return made;
   }
   if (!taken_.insert(t.name).second) t.name = fresh();
-  graph_.initializers.push_back(std::move(t));
-  return graph_.initializers.back().name;
+  top_.initializers.push_back(std::move(t));
+  return top_.initializers.back().name;
 }
 
 std::string Writer::ints(const std::vector<i64>& v) {

@@ -1,6 +1,7 @@
 // Inside the exporter: a graph under construction in ONNX's words, and the table of rules.
 #pragma once
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -12,9 +13,17 @@ namespace tn::onnx {
 /// Emits ONNX nodes. Values are names.
 class Writer {
  public:
-  explicit Writer(GraphDef& graph) : graph_(graph) {}
+  explicit Writer(GraphDef& graph) : top_(graph), graph_(&graph) {}
 
-  GraphDef& graph() { return graph_; }
+  GraphDef& graph() { return *graph_; }
+  /// While f runs, nodes go to the body of an operator. It may read what is outside; what is made in it stays in it.
+  template <class F>
+  void inside(GraphDef& body, const F& f) {
+    auto outside = std::tuple(graph_, sizes_, constants_);
+    graph_ = &body;
+    f();
+    std::tie(graph_, sizes_, constants_) = outside;
+  }
   /// A name nobody has.
   std::string fresh();
   /// A name that must not be given again.
@@ -38,7 +47,8 @@ class Writer {
 
  private:
   std::string size(Dim d);
-  GraphDef& graph_;
+  GraphDef& top_;    // has the initializers
+  GraphDef* graph_;  // gets the nodes
   size_t count_ = 0;
   std::unordered_map<u64, std::pair<std::string, i64>> symbols_;
   std::unordered_map<u64, std::string> sizes_;

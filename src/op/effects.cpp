@@ -81,7 +81,7 @@ OpDef print_entry() {
             Attrs label{{"label", std::string("x")}};
             return std::vector<Sample>{
                 sample_of(DType::f32, {2, 2}, 1, 0, 1, label), sample_of(DType::i64, {}, 1, 0, 9, label),
-                sample_of(DType::f32, {0}, 1, 0, 1, label),
+                sample_of(DType::f32, {0}, 1, 0, 1, label), sample_of(DType::boolean, {3}, 1, 0, 2, label),
                 failing({{DType::f32, {1}, 0, 1, {}}}, "expected no attribute 'text'", {{"text", std::string("x")}})};
           }};
 }
@@ -169,7 +169,7 @@ OpDef callback_entry() {
       AxesFn{callback_batch},
       Native{callback_run},
       RefArrays{effect_ref<callback_run>},
-      Ordered{"io"},
+      Ordered{"io", true},
       [] {
         Type t = Type::tensor(DType::f64, {3});
         GraphPtr same = make_graph({&t, 1}, [](Builder&, ValueSpan x) { return Values{x[0]}; });

@@ -187,12 +187,11 @@ Values batch_norm_expand(Builder&, ValueSpan x, const Attrs& a) {
 // ---------------------------------------------------------------- cross_entropy
 
 std::vector<Type> cross_entropy_type(std::span<const Type> t, const Attrs&) {
-  if (t[0].rank() == 0 || !is_float(t[0].dtype()))
-    fail("cross_entropy", "expected floating logits of shape [..., classes], got " + to_string(t[0]));
+  if (t[0].rank() == 0) fail("cross_entropy", "expected logits of shape [..., classes], got " + to_string(t[0]));
   Type rows = t[0].with(t[0].shape().first(t[0].shape().size() - 1));
-  if (!is_integer(t[1].dtype()) || t[1].with(rows.dtype()) != rows)
-    fail("cross_entropy", "expected integer labels, one for each row of " + to_string(t[0]) + ", got " +
-                              to_string(t[1]) + "; give class numbers, not one-hot rows");
+  if (t[1].with(rows.dtype()) != rows)
+    fail("cross_entropy", "expected labels, one for each row of " + to_string(t[0]) + ", got " + to_string(t[1]) +
+                              "; give class numbers, not one-hot rows");
   return {rows};
 }
 
@@ -304,7 +303,8 @@ std::vector<Sample> cross_entropy_samples() {
   Sample outside = of(DType::f32, DType::i64, {3, 4});
   outside.operands[1] = values_of(DType::i64, {-1, 4, 2});
   r.push_back(outside);
-  r.push_back(failing({uniform(DType::f32, {2, 3}), uniform(DType::f32, {2, 3})}, "expected integer labels"));
+  r.push_back(failing({uniform(DType::f32, {2, 3}), uniform(DType::f32, {2, 3})},
+                      "expected an integer dtype for operand 'labels'"));
   return r;
 }
 
@@ -385,7 +385,7 @@ std::vector<OpDef> entries() {
       {"cross_entropy",
        1,
        "-log softmax(logits)[label] by row: logits [..., classes], integer labels [...]; NaN for a label outside.",
-       {{{"logits"}, {"labels"}}, {}, false},
+       {{{"logits", Operands::floating}, {"labels", Operands::integer}}, {}, false},
        cross_entropy_type,
        ByExpansion{},
        AxesFn{cross_entropy_batch},

@@ -2,6 +2,7 @@
 // greater than every number.
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <numeric>
 
 #include "op/emit.h"
@@ -130,7 +131,10 @@ std::vector<Type> sort_type(std::span<const Type> t, const Attrs& a) {
 
 template <class Key>
 bool is_nan(Key k) {
-  return k != k;
+  if constexpr (std::floating_point<Key>)
+    return std::isnan(k);
+  else
+    return false;
 }
 
 /// Sorts the places of a line's keys.

@@ -55,6 +55,7 @@ Value scatter_transpose(ValueSpan x, Value ct, int i, const Attrs& a, Types type
   i64 axis = axis_of(a);
   if (i == 0) return adds(a) ? ct : scatter(ct, x[1], zeros(*ct.builder, types[2]), axis, "set");
   Dim n = ct.shape()[at(axis)];
+  if (n == Dim(0)) return zeros(*ct.builder, types[2]);
   Value counts = places_inside(x[1], n);
   if (!adds(a)) counts = logical_and(counts, winners(x[1], n));
   Value taken = gather(ct, x[1], axis);

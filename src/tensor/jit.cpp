@@ -3,6 +3,7 @@
 #include "tenon/jit.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <mutex>
 #include <unordered_map>
@@ -121,11 +122,12 @@ JitCache::JitCache() : state_(std::make_unique<State>()) {}
 JitCache::~JitCache() = default;
 
 void JitCache::seal(Leaves& arguments, const void* types) {
-  arguments.add_bytes(&types, sizeof types);
-  for (const Tensor* t : arguments.tensors) {
-    const TypeData* type = t->defined() ? t->node()->type.data() : nullptr;
-    arguments.add_bytes(&type, sizeof type);
-  }
+  auto add = [&](const void* address) {
+    auto word = reinterpret_cast<std::uintptr_t>(address);
+    arguments.add_bytes(&word, sizeof word);
+  };
+  add(types);
+  for (const Tensor* t : arguments.tensors) add(t->defined() ? t->node()->type.data() : nullptr);
 }
 
 std::shared_ptr<const JitEntry> JitCache::find(const Leaves& arguments) const {

@@ -137,7 +137,10 @@ Array reordered(const Array& a) {
     for (size_t k = 0; k < at.size(); ++k) from += at[k] * strides[k];
     std::memcpy(out.bytes_begin() + static_cast<size_t>(i) * width, a.bytes_begin() + static_cast<size_t>(from) * width,
                 width);
-    for (size_t k = at.size(); k-- > 0 && ++at[k] == a.shape[k];) at[k] = 0;
+    for (size_t k = at.size(); k > 0; at[k] = 0) {
+      --k;
+      if (++at[k] != a.shape[k]) break;
+    }
   }
   return out;
 }

@@ -393,7 +393,7 @@ TEST_F(Command, SizesOfOneRunAreNumbersWhereTheyHaveToBe) {
 
 /// y = x - w, where w has an initializer that a file may stand in for: files are counted by the contract.
 TEST_F(Command, FilesStandForBackedInputsOnlyWhenAllAreGiven) {
-  using namespace onnx::samples;
+  using onnx::samples::floats, onnx::samples::info, onnx::samples::node;
   onnx::ModelDef m = onnx::samples::model({node("Sub", {"x", "w"}, {"y"})}, {floats("w", {2}, {10, 20})});
   m.graph.inputs = {info("w", onnx::Element::float32, {2}), info("x", onnx::Element::float32, {2})};
   m.graph.outputs = {info("y", onnx::Element::float32, {2})};

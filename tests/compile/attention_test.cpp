@@ -30,7 +30,7 @@ Problem whole(const GraphPtr& g) {
   Problem p;
   p.graph = g;
   p.group.kind = Group::Kind::attention;
-  p.group.computed.assign(g->nodes().size(), true);
+  for (u32 n = 0; n < g->nodes().size(); ++n) p.group.computed.insert(n);
   for (u32 n = 0; n < g->nodes().size(); ++n)
     if (has_template(g->nodes()[n])) p.group.anchor = n;
   p.group.outputs.assign(g->outputs().begin(), g->outputs().end());

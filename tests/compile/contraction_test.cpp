@@ -16,12 +16,11 @@ Problem problem(Builder& b, std::initializer_list<Value> outputs, std::initializ
   p.graph = b.build(std::vector<Value>(outputs));
   const Graph& g = *p.graph;
   p.group.kind = Group::Kind::contraction;
-  p.group.computed.assign(g.nodes().size(), false);
   for (u32 n = 0; n < g.nodes().size(); ++n) {
     const Node& node = g.nodes()[n];
     if (node.op->lower.as<Contraction>()) p.group.anchor = n;
     bool in = node.op->lower.as<Contraction>() || std::find(fused.begin(), fused.end(), node.op->name) != fused.end();
-    p.group.computed[n] = in;
+    if (in) p.group.computed.insert(n);
   }
   for (u32 v : g.outputs()) p.group.outputs.push_back(v);
   return p;

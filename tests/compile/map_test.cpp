@@ -12,7 +12,7 @@ Problem whole(const GraphPtr& g) {
   Problem p;
   p.graph = g;
   p.group.kind = Group::Kind::map;
-  p.group.computed.assign(g->nodes().size(), true);
+  for (u32 n = 0; n < g->nodes().size(); ++n) p.group.computed.insert(n);
   p.group.outputs.assign(g->outputs().begin(), g->outputs().end());
   return p;
 }

@@ -5,7 +5,10 @@
 
 #include "compile/pipeline.h"
 #include "ir/graph.h"
+#include "op/emit.h"
 #include "tenon/error.h"
+#include "transform/lanes.h"
+#include "transform/transform.h"
 
 namespace tn {
 namespace {
@@ -69,6 +72,114 @@ TEST(Passes, ReductionsGoOverWhatOneKernelSweeps) {
   %2: f32[8, 3, 4] = sum(%0) {axes=[3]}
   %3: f32[8, 4] = sum(%2) {axes=[1]}
   return %1, %3
+}
+)");
+}
+
+/// A composite becomes its simpler ops, a call its body.
+TEST(Passes, ExpandLeavesNoComposite) {
+  expect_text(expand_composites, R"(graph(%0: f32[4]) {
+  %1: f32[4] = silu(%0)
+  %2: f32[4] = call(%1) {body=graph(%0: f32[4]) {
+    %1: f32[4] = relu(%0)
+    return %1
+  }, remat=false}
+  return %2
+}
+)",
+              R"(graph(%0: f32[4]) {
+  %1: f32[4] = sigmoid(%0)
+  %2: f32[4] = mul(%0, %1)
+  %3: f32[] = constant() {name="", value=array f32[] {0.0}}
+  %4: f32[4] = broadcast(%3) {dims=[], shape=<4>}
+  %5: f32[4] = maximum(%2, %4)
+  return %5
+}
+)");
+}
+
+/// A branch by lane runs each side, mapped, where some lane takes it, and picks by the lane.
+TEST(Passes, LanesPickWhatBothBranchesMade) {
+  GraphPtr g = parse_graph(R"(graph(%0: bool[], %1: f32[]) {
+  %2: f32[] = cond(%0, %1) {else=graph(%0: f32[]) {
+    %1: f32[] = neg(%0)
+    return %1
+  }, then=graph(%0: f32[]) {
+    %1: f32[] = exp(%0)
+    return %1
+  }}
+  return %2
+}
+)");
+  GraphPtr mapped = vmap_graph_all(g, {true, true}, 4);
+  EXPECT_EQ(to_string(*mapped) + "\n", R"(graph(%0: bool[4], %1: f32[4]) {
+  %2: f32[4] = cond(%0, %1) {else=graph(%0: f32[]) {
+    %1: f32[] = neg(%0)
+    return %1
+  }, then=graph(%0: f32[]) {
+    %1: f32[] = exp(%0)
+    return %1
+  }}
+  return %2
+}
+)");
+  EXPECT_EQ(to_string(*lower_lanes(mapped)) + "\n", R"(graph(%0: bool[4], %1: f32[4]) {
+  %2: bool[] = any(%0) {axes=[0]}
+  %3: f32[4] = cond(%2, %0, %1) {else=graph(%0: bool[4], %1: f32[4]) {
+    %2: f32[] = constant() {name="", value=array f32[] {0.0}}
+    %3: f32[4] = broadcast(%2) {dims=[], shape=<4>}
+    return %3
+  }, then=graph(%0: bool[4], %1: f32[4]) {
+    %2: f32[4] = exp(%1)
+    return %2
+  }}
+  %4: bool[4] = logical_not(%0)
+  %5: bool[] = any(%4) {axes=[0]}
+  %6: f32[4] = cond(%5, %4, %1) {else=graph(%0: bool[4], %1: f32[4]) {
+    %2: f32[] = constant() {name="", value=array f32[] {0.0}}
+    %3: f32[4] = broadcast(%2) {dims=[], shape=<4>}
+    return %3
+  }, then=graph(%0: bool[4], %1: f32[4]) {
+    %2: f32[4] = neg(%1)
+    return %2
+  }}
+  %7: f32[4] = select(%0, %3, %6)
+  return %7
+}
+)");
+}
+
+/// 65 parts are three groups of 21 and 22, each in memory, and the three of them joined.
+TEST(Passes, JoinsGoInGroups) {
+  Builder b;
+  Values parts;
+  for (size_t i = 0; i < 2 * kMostJoined + 1; ++i) parts.push_back(b.input(Type::tensor(DType::f32, {2})));
+  GraphPtr g = split_joins(b.build(std::vector{concat(parts, 0)}));
+  std::vector<size_t> joined;
+  for (const Node& n : g->nodes()) joined.push_back(g->operands(n).size());
+  EXPECT_EQ(joined, (std::vector<size_t>{21, 22, 22, 3}));
+}
+
+/// The kernel of a group: one walk over the elements.
+TEST(Passes, FuseWritesOneKernel) {
+  GraphPtr g = parse_graph(R"(graph(%0: f32[40], %1: f32[40]) {
+  %2: f32[40] = mul(%0, %1)
+  %3: f32[40] = neg(%2)
+  return %3
+}
+)");
+  std::vector<Step> steps = fuse(*g, {}, true);
+  ASSERT_EQ(steps.size(), 1u);
+  EXPECT_EQ(steps[0].lowered.label, "map: mul neg -> f32[40]");
+  EXPECT_EQ(loops::to_string(steps[0].lowered.kernel),
+            R"(kernel map(; in x0: f32[40] by [1], in x1: f32[40] by [1], out y2: f32[40] by [1]) scratch 0 {
+  parallel p < 1 {
+    %1 = f32<1x64> load x0[l] where l < 40 else any
+    %2 = f32<1x64> load x1[l] where l < 40 else any
+    %3 = f32<1x64> mul %1, %2
+    %4 = f32<1x64> neg %3
+    store y2[l] where l < 40 = %4
+  }
 }
 )");
 }

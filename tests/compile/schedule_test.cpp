@@ -201,7 +201,7 @@ TEST(Schedule, RandomLegalSequencesKeepBits) {
           default: k = stage(k, pick(2) ? "A" : "B", loop);
         }
         ++applied;
-      } catch (const Error&) {}
+      } catch (const Error& e) { EXPECT_STRNE(e.what(), ""); }
     }
     expect_same(first, k,
                 {static_cast<i64>(1 + pick(9)), 1 + static_cast<i64>(pick(2)), static_cast<i64>(1 + pick(6))});

@@ -119,11 +119,12 @@ TEST(Plan, IsSavedAndMapped) {
 TEST(Plan, OfAnotherMachineIsBuiltAgainAndSaysSo) {
   if (!has_code()) GTEST_SKIP() << cpu::compiler_problem();
   std::string bytes = bytes_of(build(small_network())), mine(cpu::name(cpu::host_isa()));
-  std::string from = "isa " + mine + "\ninput", other = mine == "avx2" ? "isa none\ninput" : "isa avx2\ninput";
+  bool least = mine == "avx2";  // then the plan is one without code
+  std::string from = "isa " + mine + "\ninput", other = least ? "isa none\ninput" : "isa avx2\ninput";
   other.insert(4, std::string(from.size() - other.size(), ' '));
   Plan loaded = opened(patched(bytes, from, other));
-  EXPECT_NE(loaded.note().find("this machine runs " + mine + ": its kernels were compiled again"), std::string::npos)
-      << loaded.note();
+  std::string said = least ? "built without machine code" : "this machine runs " + mine;
+  EXPECT_NE(loaded.note().find(said + ": its kernels were compiled again"), std::string::npos) << loaded.note();
   expect_same(Context(loaded).run({pictures(2)})[0], Context(opened(bytes)).run({pictures(2)})[0]);
 }
 

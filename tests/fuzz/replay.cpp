@@ -20,7 +20,9 @@
 #include "tenon/dtype.h"
 
 /// The sanitizer's shadow is larger than any limit of the address space, so the sanitizer itself counts.
-extern "C" const char* __asan_default_options() { return "max_allocation_size_mb=1024:hard_rss_limit_mb=2048"; }
+extern "C" const char* __asan_default_options() {  // NOLINT(bugprone-reserved-identifier): its name
+  return "max_allocation_size_mb=1024:hard_rss_limit_mb=2048";
+}
 
 namespace tn::fuzz {
 namespace {

@@ -108,7 +108,7 @@ TEST(KernelText, HostileTextEndsInAnError) {
         changed[n] = c;
         try {
           verify(parse_kernel(changed));
-        } catch (const Error&) {}
+        } catch (const Error& e) { EXPECT_STRNE(e.what(), ""); }
       }
   }
   std::string deep = "kernel k(n; out Y: f32[n] by [1]) scratch 0 {\n";

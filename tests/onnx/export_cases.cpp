@@ -45,14 +45,12 @@ std::vector<std::string> numbered(const char* stem, size_t count) {
 constexpr size_t kMostCases = 12;  // of an op, spread over its samples
 
 void op_cases(const fs::path& folder, const OpDef& op) {
-  auto samples = test::good_samples(op);
-  size_t count = std::min(samples.size(), kMostCases);
-  for (size_t at = 0; at < count; ++at) {
-    const Sample& sample = samples[at * samples.size() / count];
+  size_t at = 0;
+  for (const Sample& sample : test::some_samples(op, kMostCases)) {
     GraphPtr g = test::call_graph(op, sample);
     NamedGraph net{g, numbered("in", g->input_count()), numbered("out", g->outputs().size()), {}};
     try {
-      write_case(folder / (std::string(op.name) + "." + std::to_string(at)), net, test::make_operands(sample));
+      write_case(folder / (std::string(op.name) + "." + std::to_string(at++)), net, test::make_operands(sample));
     } catch (const Error& e) { std::printf("%s: %s\n", std::string(op.name).c_str(), e.what()); }
   }
 }

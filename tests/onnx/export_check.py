@@ -21,7 +21,7 @@ NEVER_RUN = set()
 OPEN = {
     "argmax": "where there is a NaN",
     "cast": "of numbers outside of the new dtype",
-    "floor_divide": "of floats whose quotient is rounded up to a whole number; the least integer by -1",
+    "floor_divide": "the least integer by -1",
     "log_softmax": "where there is an infinity",
     "logsumexp": "where there is an infinity",
     "max": "where there is a NaN",
@@ -75,7 +75,8 @@ def run(folder):
             return "no kernel"
         got = [v.numpy() for v in session.run_with_ort_values(None, inputs)]
     except Exception as error:  # ONNX Runtime has a class of its own for each fault
-        if any(word in str(error) for word in ("NOT_IMPLEMENTED", "bfloat16", "PoolAttributes")):
+        # The last: a Scan of no steps, which ONNX Runtime refuses.
+        if any(word in str(error) for word in ("NOT_IMPLEMENTED", "bfloat16", "PoolAttributes", "value_tensor_slicer")):
             return "no kernel"
         return str(error).split("\n")[0]
     name = os.path.basename(folder).split(".")[0]

@@ -2,6 +2,7 @@
 // fails here, for its other tests would check too little.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -103,6 +104,11 @@ TEST_P(Coverage, SamplesAreEnough) {
   }
   auto want = accepted(op().signature.operands[0].accepts);
   for (DType d : want) EXPECT_TRUE(m.dtypes.contains(d) || !computes(op())) << "no sample of " << name(d);
+  for (DType kind : {DType::f32, DType::i64, DType::boolean}) {
+    auto of_kind = [&](DType d) { return is_float(d) == is_float(kind) && is_integer(d) == is_integer(kind); };
+    bool met = std::any_of(m.dtypes.begin(), m.dtypes.end(), of_kind);
+    EXPECT_TRUE(met || !want.contains(kind)) << "no sample of the kind of " << name(kind);
+  }
   bool special = m.nan && m.infinite && m.negative_zero;
   EXPECT_TRUE(special || !computes(op()) || !want.contains(DType::f32)) << "no sample with NaN, infinities and -0";
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 
 namespace tn::test {
 
@@ -112,10 +113,29 @@ std::string difference_of(const Array& got, const Array& want, Tolerance toleran
   return "";
 }
 
+bool same_numbers(const Array& a, const Array& b) {
+  if (a.same_bits(b)) return true;
+  if (a.dtype != b.dtype || a.shape != b.shape || !is_float(a.dtype)) return false;
+  size_t step = static_cast<size_t>(bytes(a.dtype));
+  for (i64 i = 0; i < a.size(); ++i) {
+    auto at = static_cast<size_t>(i) * step;
+    if (std::isnan(a.get(i)) && std::isnan(b.get(i))) continue;
+    if (std::memcmp(a.bytes_begin() + at, b.bytes_begin() + at, step) != 0) return false;
+  }
+  return true;
+}
+
 std::vector<Sample> good_samples(const OpDef& op) {
   std::vector<Sample> r;
   for (Sample& s : op.samples())
     if (s.error.empty()) r.push_back(std::move(s));
+  return r;
+}
+
+std::vector<Sample> some_samples(const OpDef& op, size_t count) {
+  std::vector<Sample> all = good_samples(op), r;
+  count = std::min(count, all.size());
+  for (size_t i = 0; i < count; ++i) r.push_back(std::move(all[i * all.size() / count]));
   return r;
 }
 

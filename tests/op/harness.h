@@ -44,8 +44,13 @@ Tolerance tolerance_of(const OpDef& op, const Sample& sample, DType result);
 /// differs.
 std::string difference_of(const Array& got, const Array& want, Tolerance tolerance, bool signs = false);
 
+/// Equal bits; the sign and payload of a NaN are the processor's.
+bool same_numbers(const Array& a, const Array& b);
+
 /// Samples that must work; and those whose operands are f64 and smooth, for finite differences.
 std::vector<Sample> good_samples(const OpDef& op);
+/// At most `count` of those that must work, spread over all.
+std::vector<Sample> some_samples(const OpDef& op, size_t count);
 std::vector<Sample> smooth_samples(const OpDef& op);
 
 }  // namespace tn::test

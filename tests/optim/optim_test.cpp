@@ -6,6 +6,9 @@
 
 #include <cmath>
 
+#include "runtime/counters.h"
+#include "runtime/execute.h"
+
 namespace tn {
 namespace {
 
@@ -52,6 +55,43 @@ TEST(Optim, ARateIsAnArgumentOfJit) {
   EXPECT_FLOAT_EQ(static_cast<float>(net.fc.weight(0, 0).item()), static_cast<float>(before - 1.25));
   EXPECT_EQ(step.traces(), 1u);
   EXPECT_EQ(sgd.step.item(), 2);
+}
+
+/// Tensors of every size, as a network of pictures has.
+struct Pictures {
+  nn::Conv2d first, second;
+  nn::BatchNorm2d norm, other;
+  nn::Linear wide, last;
+  static Pictures make() {
+    nn::Keys keys(2);
+    return {nn::conv2d(keys, 1, 32, 3), nn::conv2d(keys, 32, 64, 3),    nn::batch_norm2d(32),
+            nn::batch_norm2d(64),       nn::linear(keys, 64 * 49, 128), nn::linear(keys, 128, 10)};
+  }
+};
+
+/// Phases that a jitted step dispatches, all parameters given with their gradients.
+template <class Optimizer>
+u64 phases_of_step(Optimizer optimizer, Pictures net) {
+  auto step = jit([](Pictures& n, const Pictures& gradients, Optimizer& o) { o.update(n, gradients); });
+  Pictures gradients = Pictures::make();
+  u64 before = 0;
+  for (int i = 0; i < 2; ++i) {
+    before = runtime_counters().phases;
+    step(net, gradients, optimizer);
+    net.last.bias.eval();
+  }
+  return runtime_counters().phases - before;
+}
+
+TEST(Optim, AStepOverAllParametersIsOneSweep) {
+  Pictures net = Pictures::make();
+  for (Tier tier : {Tier::interpreted, Tier::compiled}) {
+    set_tier(tier);
+    EXPECT_EQ(phases_of_step(optim::adam(net), net), 1u);
+    EXPECT_EQ(phases_of_step(optim::adamw(net), net), 1u);
+    EXPECT_EQ(phases_of_step(optim::sgd(net, {.momentum = 0.9, .nesterov = true}), net), 1u);
+  }
+  set_tier(Tier::automatic);
 }
 
 TEST(Optim, StepAfterBackward) {

@@ -2,9 +2,6 @@
 // interpreter, bit for bit.
 #include <gtest/gtest.h>
 
-#include <cmath>
-#include <cstring>
-
 #include "../op/harness.h"
 #include "backend/cpu/cpu.h"
 #include "backend/ref/ref.h"
@@ -13,19 +10,6 @@
 
 namespace tn::test {
 namespace {
-
-/// Equal bits; the sign and payload of a NaN are the processor's.
-bool same_numbers(const Array& a, const Array& b) {
-  if (a.same_bits(b)) return true;
-  if (a.dtype != b.dtype || a.shape != b.shape || !is_float(a.dtype)) return false;
-  size_t step = static_cast<size_t>(bytes(a.dtype));
-  for (i64 i = 0; i < a.size(); ++i) {
-    auto at = static_cast<size_t>(i) * step;
-    if (std::isnan(a.get(i)) && std::isnan(b.get(i))) continue;
-    if (std::memcmp(a.bytes_begin() + at, b.bytes_begin() + at, step) != 0) return false;
-  }
-  return true;
-}
 
 class EveryOp : public testing::TestWithParam<const OpDef*> {
  protected:

@@ -3,6 +3,8 @@
 
 #include <functional>
 
+#include "compile/passes.h"
+#include "compile/pipeline.h"
 #include "op/emit.h"
 #include "support.h"
 #include "transform/effects.h"
@@ -59,6 +61,22 @@ TEST(Deep, EveryTraversal) {
     EXPECT_EQ(without_effects(g).graph, g);
     EXPECT_EQ(lower_lanes(g), g);
     EXPECT_EQ(parse_graph(to_string(*g)), g);
+  });
+}
+
+/// Through every pass: long chains of plain kernels, of values that many read, and of constants that fold.
+TEST(Deep, EveryPass) {
+  on_small_stack([] {
+    GraphPtr g = chain(kNodes / 5);
+    EXPECT_EQ(simplify(g), g);
+    Compilation made = compile_graph(g, {});
+    EXPECT_GT(made.steps.size(), 1000u);
+    GraphPtr wide = make_graph(std::vector{Type::tensor(DType::f32, {3})}, [](Builder&, ValueSpan x) {
+      Value y = x[0];
+      for (int i = 0; i < kNodes / 100; ++i) y = add(mul(y, x[0]), broadcast_to(sum(y, {0}), {3}));
+      return Values{y};
+    });
+    EXPECT_GT(compile_graph(wide, {}).steps.size(), 100u);
   });
 }
 

@@ -53,8 +53,8 @@ OpDef with_grad(std::string_view name, const Grad& grad) {
   return {o.name, o.version, o.doc, o.signature, o.type, grad, o.axes, o.lower, o.ref, o.effect, o.samples};
 }
 
-const std::vector<std::string> kStacks{"sg", "Sg",  "kg", "wg",  "tg", "cg", "xg", "sj", "kj",  "wj", "xj",
-                                       "vg", "skg", "sv", "Svg", "wv", "kv", "g",  "gg", "csg", "cgg"};
+const std::vector<std::string> kStacks{"sg",  "Sg", "kg",  "wg", "tg", "cg", "xg", "sj",  "kj",  "wj", "xj",  "vg",
+                                       "skg", "sv", "Svg", "wv", "kv", "g",  "gg", "csg", "cgg", "yg", "yvg", "wkv"};
 
 TEST(Mutations, NothingBroken) { expect_right(kStacks); }
 
@@ -158,8 +158,42 @@ TEST(Mutations, CondDropsATangent) {
   expect_noticed([=] { return with_region("cond", region); }, {"kj"});
 }
 
+TEST(Mutations, CondSplitsTheOtherBranch) {
+  Region region = kCondRegion;
+  region.split = [](Builder& b, ValueSpan x, const Mask& unknown, const Attrs& attrs) {
+    Values moved(x.begin(), x.end());
+    if (moved[0]) moved[0] = logical_not(moved[0]);
+    return kCondRegion.split(b, moved, unknown, attrs);
+  };
+  expect_noticed([=] { return with_region("cond", region); }, {"kg"});
+}
+TEST(Mutations, CondGuardsTheOtherBranch) {
+  Region region = kCondRegion;
+  region.guard = [](Builder& b, Value lane, ValueSpan x, const Attrs& attrs) {
+    return kCondRegion.guard(b, logical_not(lane), x, attrs);
+  };
+  expect_noticed([=] { return with_region("cond", region); }, {"wkkv", "akkv", "wkkvg"});
+}
+
 // ---------------------------------------------------------------- while
 
+TEST(Mutations, WhileMapsOtherLanes) {
+  AxesFn axes{[](Builder& b, Dim n, ValueSpan x, const Mask& batched, const Attrs& attrs) {
+    Values moved(x.begin(), x.end());
+    for (size_t i = 0; i < moved.size(); ++i)
+      if (batched[i]) moved[i] = flip(moved[i], {0});
+    moved.back() = mul(moved.back(), 0.5);
+    return kWhileAxes.batch(b, n, moved, batched, attrs);
+  }};
+  expect_noticed([=] { return with_axes("while", axes); }, {"wv"});
+}
+TEST(Mutations, WhileGuardsTheOtherLanes) {
+  Region region = kWhileRegion;
+  region.guard = [](Builder& b, Value lane, ValueSpan x, const Attrs& attrs) {
+    return kWhileRegion.guard(b, logical_not(lane), x, attrs);
+  };
+  expect_noticed([=] { return with_region("while", region); }, {"wkv"});
+}
 TEST(Mutations, WhileReversesFewerSteps) {
   Region region = kWhileRegion;
   region.split = [](Builder& b, ValueSpan x, const Mask& unknown, const Attrs& attrs) {
@@ -205,6 +239,25 @@ TEST(Mutations, BarrierSwallowsCotangents) {
   Region region = kBarrierRegion;
   region.jvp = [](Builder& b, ValueSpan x, ValueSpan, const Attrs&, Values&) { return b.emit(op("barrier"), x); };
   expect_noticed([=] { return with_region("barrier", region); }, {"cgg", "cgj"});
+}
+TEST(Mutations, CustomVjpScalesItsCotangent) {
+  Region region = kCustomVjpTangentRegion;
+  region.transpose = [](Builder& b, ValueSpan x, const Mask& linear, ValueSpan ct, const Attrs& attrs,
+                        std::span<const Type> results, std::span<const Type> operands) {
+    Values scaled(ct.begin(), ct.end());
+    for (Value& v : scaled)
+      if (v) v = mul(v, 0.5);
+    return kCustomVjpTangentRegion.transpose(b, x, linear, scaled, attrs, results, operands);
+  };
+  expect_noticed([=] { return with_region("custom_vjp_tangent", region); }, {"yg"});
+}
+TEST(Mutations, CustomVjpMapsOtherLanes) {
+  AxesFn axes{[](Builder& b, Dim n, ValueSpan x, const Mask& batched, const Attrs& attrs) {
+    Values moved(x.begin(), x.end());
+    for (Value& v : moved) v = mul(v, 0.9);
+    return kCustomVjpAxes.batch(b, n, moved, batched, attrs);
+  }};
+  expect_noticed([=] { return with_axes("custom_vjp", axes); }, {"yv", "yvg"});
 }
 TEST(Mutations, CustomJvpIgnoresItsRule) {
   Region region = kCustomJvpRegion;

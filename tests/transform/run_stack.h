@@ -18,9 +18,12 @@ struct Stack {
 inline Stack random_stack(std::mt19937& random, size_t depth) {
   Stack s{{}, static_cast<unsigned>(random() % 64), 0.3 + 0.01 * static_cast<double>(random() % 40)};
   int derivatives = 0;
+  bool reverse_only = false;  // custom_vjp has no rule for what goes forward
   while (s.letters.size() < depth) {
     char c = kLetters[random() % kLetters.size()];
+    if (reverse_only && (c == 'j' || c == 'x')) continue;
     if ((c == 'g' || c == 'j') && ++derivatives > 3) continue;
+    if (c == 'y' || c == 'g') reverse_only = c == 'y';
     s.letters += c;
   }
   return s;

@@ -2,7 +2,7 @@
 // unrolling, `if` and MultiDual derivatives.
 //
 //   g grad   j jvp   v vmap over two inputs   t call (jit)   c checkpoint   s scan   S reverse scan that stacks
-//   k cond   w while   a assert   x custom_jvp
+//   k cond   w while   a assert   x custom_jvp   y custom_vjp
 #pragma once
 #include <stdexcept>
 #include <string>
@@ -21,7 +21,7 @@ struct OutOfSteps : std::runtime_error {
 };
 
 inline constexpr i64 kBound = 40;
-inline constexpr std::string_view kLetters = "gjvtcsSkwax";
+inline constexpr std::string_view kLetters = "gjvtcsSkwaxy";
 
 inline Type scalar_type() { return Type::tensor(DType::f64, {}); }
 inline Value number(Value like, double v) { return constant(*like.builder, v, scalar_type()); }
@@ -72,6 +72,17 @@ inline Value emit_custom_jvp(const GraphFunction& f, Value x) {
   return x.builder->emit(op("custom_jvp"), Values{x}, {{"primal", primal}, {"tangent", tangent}})[0];
 }
 
+inline Value emit_custom_vjp(const GraphFunction& f, Value x) {
+  std::vector<Type> one(1, scalar_type()), two(2, scalar_type());
+  GraphPtr forward = make_graph(one, [&](Builder&, ValueSpan v) { return Values{sin(f(v[0])), v[0]}; });
+  GraphPtr backward = make_graph(two, [&](Builder& b, ValueSpan v) {
+    Values y = inline_graph(b, *vjp_graph(close(f), {true}), Values{v[0], v[1]});
+    return Values{mul(cos(y[0]), y[1])};
+  });
+  Attrs attrs{{"forward", forward}, {"backward", backward}, {"results", i64{1}}};
+  return x.builder->emit(op("custom_vjp"), Values{x}, attrs)[0];
+}
+
 inline Value emit_vmap(const GraphFunction& f, Value x) {
   GraphPtr scaled = close([&](ValueSpan v) { return f(mul(v[0], v[1])); }, 2);
   Array lanes = Array::empty(DType::f64, {2});
@@ -113,6 +124,7 @@ inline GraphFunction with_transform(char letter, GraphFunction f) {
         x.builder->emit(op("assert"), Values{less(mul(y, 0.0), number(y, 1))}, {{"message", std::string("finite")}});
         return y;
       };
+    case 'y': return [f](Value x) { return emit_custom_vjp(f, x); };
     default: return [f](Value x) { return emit_custom_jvp(f, x); };
   }
 }
@@ -148,7 +160,8 @@ inline PlainFunction with_plain(char letter, PlainFunction f, int level) {
         }
         return carry;
       };
-    case 'x': return [f](MultiDual x) { return sin(f(x)); };
+    case 'x':
+    case 'y': return [f](MultiDual x) { return sin(f(x)); };
     default: return f;
   }
 }

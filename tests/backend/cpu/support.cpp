@@ -153,7 +153,7 @@ static bool same_element(DType d, const std::byte* a, const std::byte* b) {
     T x, y;
     std::memcpy(&x, a, sizeof x);
     std::memcpy(&y, b, sizeof y);
-    return x != x && y != y;
+    return std::isnan(x) && std::isnan(y);
   };
   if (d == DType::f32) return both_nan(0.0f);
   return d == DType::f64 && both_nan(0.0);

@@ -1,0 +1,98 @@
+// Every op through files: a plan of it stored and mapped again, and its ONNX form read back by our importer, from the
+// samples of its entry. The answers are those of the graph itself.
+#include <cstring>
+
+#include "../op/each_op.h"
+#include "../op/harness.h"
+#include "engine/plan_state.h"
+#include "onnx/export.h"
+#include "onnx/import.h"
+#include "runtime/execute.h"
+#include "tenon/engine.h"
+#include "tensor/evaluate.h"
+
+namespace tn::test {
+namespace {
+
+constexpr size_t kSamples = 6;  // of each op, spread over its entry
+
+std::vector<std::string> numbered(const char* stem, size_t count) {
+  std::vector<std::string> names;
+  for (size_t i = 0; i < count; ++i) names.push_back(stem + std::to_string(i));
+  return names;
+}
+
+NamedGraph network_of(const OpDef& op, const Sample& s) {
+  GraphPtr g = call_graph(op, s);
+  return {g, numbered("in", g->input_count()), numbered("out", g->outputs().size()), {}};
+}
+
+/// What means something in the process that made it alone is in no file.
+bool is_local(const OpDef& op) {
+  const auto* ordered = op.effect.as<Ordered>();
+  return ordered && ordered->local;
+}
+
+template <class F>
+void expect_refused(const OpDef& op, F store) {
+  try {
+    store();
+    ADD_FAILURE() << "stored";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("got " + std::string(op.name) + ", a function of this process"),
+              std::string::npos)
+        << e.what();
+  }
+}
+
+class RoundTrip : public testing::TestWithParam<const OpDef*> {};
+
+TEST_P(RoundTrip, ThroughAPlanFile) {
+  const OpDef& op = *GetParam();
+  for (const Sample& s : some_samples(op, kSamples)) {
+    SCOPED_TRACE(describe(op, s));
+    NamedGraph net = network_of(op, s);
+    if (is_local(op)) {
+      expect_refused(op, [&] { engine::stored_plan(*engine::build_plan(net, {})); });
+      continue;
+    }
+    std::string bytes;
+    for (const std::string& piece : engine::stored_plan(*engine::build_plan(net, {}))) bytes += piece;
+    StoragePtr copy = Storage::allocate(std::max<size_t>(bytes.size(), 1));
+    std::memcpy(copy->data(), bytes.data(), bytes.size());
+    engine::Plan plan(
+        engine::open_plan({reinterpret_cast<const char*>(copy->data()), bytes.size()}, copy, "test", false));
+    std::vector<Array> x = make_operands(s), want = execute(net.graph, x);
+    std::vector<Tensor> inputs;
+    for (const Array& a : x) inputs.push_back(handle(new_value(a, Location::current())));
+    std::vector<Tensor> got = engine::Context(plan).run(inputs);
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < got.size(); ++i)
+      EXPECT_TRUE(same_numbers(value_of(node_of(got[i], "test", Location()), Location()), want[i])) << "result " << i;
+    EXPECT_EQ(to_string(*plan.state().network().graph), to_string(*net.graph));
+  }
+}
+
+TEST_P(RoundTrip, ThroughAnOnnxFile) {
+  const OpDef& op = *GetParam();
+  for (const Sample& s : some_samples(op, kSamples)) {
+    SCOPED_TRACE(describe(op, s));
+    NamedGraph net = network_of(op, s);
+    if (is_local(op)) {
+      expect_refused(op, [&] { onnx::export_model(net); });
+      continue;
+    }
+    NamedGraph back = onnx::import_model(onnx::decode_model(onnx::encode_model(onnx::export_model(net))));
+    EXPECT_EQ(back.inputs, net.inputs);
+    EXPECT_EQ(back.outputs, net.outputs);
+    std::vector<Array> x = make_operands(s), want = execute(net.graph, x), got = execute(back.graph, x);
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < got.size(); ++i)
+      EXPECT_EQ(difference_of(got[i], want[i], tolerance_of(op, s, want[i].dtype)), "") << "result " << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Ops, RoundTrip, each_op(), op_name);
+
+}  // namespace
+}  // namespace tn::test
