@@ -192,7 +192,7 @@ void Clusters::join_numbers(const std::vector<int>& sweeps) {
     if (by.empty() && !sweeps.empty()) by.push_back(sweeps.back());
     if (by.size() != 1 || by[0] == c) continue;
     const Cluster& map = at(by[0]);
-    bool fits = map.kind == Group::Kind::map && !map.sealed && !jumps(map);
+    bool fits = map.kind == Group::Kind::map && !map.sealed && !jumps(map) && product(map.domain) != Dim(1);
     if (fits && map.nodes.size() + numbers.nodes.size() <= kMostSwept) merge(c, by[0]);
   }
 }
