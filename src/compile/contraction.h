@@ -43,6 +43,8 @@ class Epilogue {
  public:
   Epilogue(const Graph& g, const GraphIndex& index, const Group& group, u32 result);
   void store(KernelWriter& w, std::span<const Dim> out, loops::Val acc) const;
+  /// The one output at `out`, not stored yet: for tiles that are turned first.
+  loops::Val value(KernelWriter& w, std::span<const Dim> out, loops::Val acc) const;
   /// Whether expressions are long.
   bool rolled() const { return rolled_; }
 

@@ -80,6 +80,12 @@ void Epilogue::store_tile(KernelWriter& w, std::span<const Dim> out, Val acc) co
   }
 }
 
+Val Epilogue::value(KernelWriter& w, std::span<const Dim> out, Val acc) const {
+  Val v = rounded(w, result_, acc);
+  w.remember(result_, out, v);
+  return w.at(group_.outputs[0], out);
+}
+
 void Epilogue::store(KernelWriter& w, std::span<const Dim> out, Val acc) const {
   auto tile = w.tile();
   if (!rolled_ || tile.rows == 1) return store_tile(w, out, acc);

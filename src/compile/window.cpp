@@ -143,6 +143,14 @@ class WindowContraction {
         w.store(o, v.out, x);
       }
     });
+    // What follows the sums reads numbers of a channel, if anything: then it is computed where channels are neighbours.
+    u32 stored = group.outputs[0];
+    by_channel_ = group.outputs.size() == 1 && stored != v.result && g.type(stored).dtype() == v.dtype &&
+                  std::all_of(stored_.begin(), stored_.end(), [&](const Touch& t) {
+                    auto step = coefficient(t.offset, v.out[1]);
+                    bool channel = step == Dim(0) || step == Dim(1);
+                    return t.written || (channel && coefficient(t.offset, v.out[3]) == Dim(0));
+                  });
     std::erase_if(stored_, [&](const Touch& t) { return coefficient(t.offset, v.out[3]) != Dim(1); });
   }
 
@@ -374,11 +382,22 @@ class WindowContraction {
       Dim panel = at.block * panel_size() + c * tap_count() * panel_row();
       return std::vector<Val>{taps(w, copy, corner + c * copy.plane(), panel, inside, carried[0], at.x.count)};
     })[0];
-    Val turned = b.transpose(sum);
     Dim pixels = exact_ ? kNoLimit : view_.result[1] - at.x.first;
+    auto place = [&](Dim channel, Dim pixel) {
+      return Coords{at.picture, at.block * panel_row() + channel, at.y, at.x.first + pixel};
+    };
+    if (by_channel_) {
+      w.set_tile({at.x.count, tile_.lanes, pixels, feature_limit(at.block)});
+      Val v = epilogue.value(w, place(loops::lane(), loops::row()), sum);
+      sum = w.widened(v, at.x.count, tile_.lanes);
+    }
+    Val turned = b.transpose(sum);
     w.set_tile({tile_.lanes, at.x.count, feature_limit(at.block), pixels});
-    Coords out{at.picture, at.block * panel_row() + loops::row(), at.y, at.x.first + loops::lane()};
-    epilogue.store(w, out, turned);
+    Coords out = place(loops::row(), loops::lane());
+    if (by_channel_)
+      w.store(group_.outputs[0], out, turned);
+    else
+      epilogue.store(w, out, turned);
   }
 
   /// The rows of taps that see the picture from row `top` of the padded picture; the others are left out.
@@ -438,7 +457,7 @@ class WindowContraction {
   Dim blocks_, columns_, taller_, rows_ = 1, row_blocks_ = 1;
   bool exact_ = false;
   int panels_ = -1, block_ = 16;
-  bool packs_inside_ = false;
+  bool packs_inside_ = false, by_channel_ = false;
   i64 pictures_ = 1;  // of a unit
 };
 

@@ -211,6 +211,22 @@ Value* Emitter::load_piece(const Access& a, int row, int piece) {
 
 // ---------------------------------------------------------------- stores
 
+/// A run of any length as vectors of powers of two, the greatest first: AVX2's masked stores take tens of cycles on
+/// some processors.
+void Emitter::plan_parts(const Access& a, const Planned& whole, Value* pointer, int length,
+                         std::vector<Planned>& plan) {
+  for (int from = 0; from < length;) {
+    int n = static_cast<int>(std::bit_floor(static_cast<u32>(length - from)));
+    Mask lanes;
+    for (int i = 0; i < n; ++i) lanes.push_back(from + i);
+    Value* part = n == 1 ? b_.CreateExtractElement(whole.value, static_cast<u64>(from))
+                         : b_.CreateShuffleVector(whole.value, lanes);
+    Value* place = from ? b_.CreateConstGEP1_64(a.type, pointer, static_cast<u64>(from)) : pointer;
+    plan.push_back({place, part, nullptr, a.size, false});
+    from += n;
+  }
+}
+
 /// What row `row` stores, with everything but the stores themselves already made.
 void Emitter::plan_row(const Access& a, Val v, int row, std::vector<Planned>& plan) {
   DType d = a.buffer->dtype;
@@ -219,6 +235,12 @@ void Emitter::plan_row(const Access& a, Val v, int row, std::vector<Planned>& pl
     Value* value = operand(v, row, p, n);
     if (n > 1 && a.lane_stride == Dim(1)) {
       Planned one{element_pointer(a, row, first), to_memory(value, d), lane_mask(a, p), a.size, false};
+      bool known = a.node->lane_limit == kNone || a.node->lane_limit.is_constant();
+      int count = known && one.mask ? static_cast<int>(std::clamp<i64>(a.node->lane_limit.value() - first, 0, n)) : n;
+      if (vector_bits_ < 512 && known && (count < n || odd(n, a.size))) {
+        plan_parts(a, one, element_pointer(a, row, first), count, plan);
+        continue;
+      }
       if (!one.mask && odd(n, a.size)) {
         int power = static_cast<int>(llvm::NextPowerOf2(static_cast<u64>(n)));
         one.value = resized(one.value, power);

@@ -173,6 +173,7 @@ class Emitter {
     bool stream;
   };
   Access access(const Node& n, Dim offset);
+  void plan_parts(const Access& a, const Planned& whole, Value* pointer, int length, std::vector<Planned>& plan);
   void emit_load(Val v);
   void emit_store(Val v);
   void emit_prefetch(Val v);
