@@ -304,26 +304,35 @@ class RowsLowering {
       if (m.level == level) w_.at(m.value, outer);
   }
 
-  void run_row(Dim p) {
+  /// Row p, of which `symbol` is counted up from row to row. A row is read from memory by its first pass; the pass that
+  /// computes most, the last reduction or what comes after the only one, fetches the next row meanwhile.
+  void run_row(Dim p, Dim symbol, Dim last) {
     Coords outer = coordinates(p, kept_);
+    auto fetch_row = [&] {
+      if (target_.compiled && axes_.lead == 0 && one_chunk_) w_.fetch_ahead(symbol, min(symbol + Dim(1), last));
+    };
     hoist(0, outer);
     for (int level = 0; level < levels_; ++level) {
       std::vector<Row> rows = rows_of(level);
       allocate_kept(level);
+      if (level > 0 && level + 1 == levels_) fetch_row();
       if (one_chunk_)
         finish_rows(rows, outer, accumulate(rows, outer, 0));
       else
         finish_rows(rows, outer, accumulate_chunks(rows, outer));
+      if (axes_.lead == 0) w_.fetch_nothing();
       read_kept(level, outer);
       hoist(level + 1, outer);
     }
     store_outer(outer, p);
+    if (levels_ == 1) fetch_row();
     store_elements(outer);
+    if (axes_.lead == 0) w_.fetch_nothing();
     w_.keep_nothing();
   }
 
   void run_together() {
-    w_.builder().parallel("p", outer_, [&](Dim p) { run_row(p); });
+    w_.builder().parallel("p", outer_, [&](Dim p) { run_row(p, p, outer_ - Dim(1)); });
   }
 
   // -------------------------------------------------------------- columns
@@ -360,7 +369,8 @@ class RowsLowering {
         return std::vector<Val>{};
       });
       Dim first = c * Dim(kColumnChunk);
-      w_.builder().serial("r", min(outer_ - first, kColumnChunk), [&](Dim r) { run_row(first + r); });
+      Dim count = min(outer_ - first, kColumnChunk);
+      w_.builder().serial("r", count, [&](Dim r) { run_row(first + r, r, count - Dim(1)); });
     });
     w_.builder().parallel("o", ceildiv(length_, kLanesAPiece), [&](Dim o) {
       Dim first = o * Dim(kLanesAPiece);
