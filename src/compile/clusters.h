@@ -80,8 +80,10 @@ class Clusters {
   bool waits_for_columns(const Cluster& reader, int maker) const;
   bool share_rows(const Cluster& c, const Cluster& columns) const;
   void join_siblings();
-  std::vector<int> join_alike();
-  void join_numbers(const std::vector<int>& sweeps);
+  std::vector<u32> join_alike();
+  void join_numbers(const std::vector<u32>& sweeps);
+  bool makes_numbers(const Cluster& c) const;
+  bool walks_lines(const Cluster& c) const;
   std::vector<u32> elements_read(const Cluster& c, std::span<const Dim> shape) const;
   std::vector<int> readers(u32 value) const;
   // Memory.

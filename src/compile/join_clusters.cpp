@@ -29,14 +29,16 @@ std::vector<int> Clusters::readers(u32 value) const {
   std::vector<u32> open{value};
   for (size_t k = 0; k < open.size(); ++k) {
     if (k > 2000) return {kOutside};
-    if (is_output(open[k])) add_once(found, kOutside);
+    if (is_output(open[k])) found.push_back(kOutside);
     for (u32 user : index_.users[open[k]]) {
       if (is_movement(user))
         open.push_back(g_.nodes()[user].first_result);
       else
-        add_once(found, cluster_of_[user] < 0 ? kOutside : cluster_of_[user]);
+        found.push_back(cluster_of_[user] < 0 ? kOutside : cluster_of_[user]);
     }
   }
+  std::sort(found.begin(), found.end());
+  found.erase(std::unique(found.begin(), found.end()), found.end());
   return found;
 }
 
@@ -158,42 +160,75 @@ static std::vector<std::pair<std::string_view, size_t>> mix_of(const Graph& g, c
   return {counts.begin(), counts.end()};
 }
 
-/// Maps that do the same to different tensors, as optimisers do, become one sweep over all of them; gives the sweeps.
-std::vector<int> Clusters::join_alike() {
-  std::vector<int> sweeps;
+/// Maps that do the same to different tensors, as optimisers do, become one sweep over all of them; gives a node of
+/// each sweep.
+std::vector<u32> Clusters::join_alike() {
   std::map<std::vector<std::pair<std::string_view, size_t>>, std::vector<int>> alike;
   for (size_t c = 0; c < clusters_.size(); ++c) {
     if (clusters_[c].nodes.empty() || clusters_[c].kind != Group::Kind::map || clusters_[c].sealed) continue;
     if (clusters_[c].nodes.size() < 2 || jumps(clusters_[c])) continue;
     alike[mix_of(g_, clusters_[c])].push_back(static_cast<int>(c));
   }
+  std::vector<u32> sweeps;
   for (const auto& [mix, list] : alike)
     for (size_t i = 0; i < list.size(); ++i) {
       if (at(list[i]).nodes.empty()) continue;
+      bool joined = false;
       for (size_t k = i + 1; k < list.size(); ++k)
         if (!at(list[k]).nodes.empty() && at(list[i]).nodes.size() + at(list[k]).nodes.size() <= kMostSwept)
-          if (merge(list[i], list[k])) add_once(sweeps, list[i]);
+          joined |= merge(list[i], list[k]);
+      if (joined) sweeps.push_back(at(list[i]).nodes[0]);
     }
   return sweeps;
 }
 
-/// Numbers that one map alone reads, as an optimiser's rates, are made by each of its iterations: that is less than
-/// waiting for a kernel before it. Those that no kernel reads, as its count of steps, go along with a sweep.
-void Clusters::join_numbers(const std::vector<int>& sweeps) {
+/// Whether each of its results is a number.
+bool Clusters::makes_numbers(const Cluster& c) const {
+  return std::all_of(c.nodes.begin(), c.nodes.end(),
+                     [&](u32 n) { return g_.type(g_.nodes()[n].first_result).size() == Dim(1); });
+}
+
+/// Whether it walks whole tensors as lines: what it reads by movements are numbers, or the same elements reshaped.
+bool Clusters::walks_lines(const Cluster& c) const {
+  auto plain = [&](u32 v) {
+    u32 p = index_.producer[v];
+    if (p == GraphIndex::kInput || !is_movement(p) || is_alias(g_.nodes()[p]) || is_literal(g_.nodes()[p])) return true;
+    auto from = g_.operands(g_.nodes()[p]);
+    return from.size() == 1 && g_.type(from[0]).size() == Dim(1);
+  };
+  return std::all_of(c.nodes.begin(), c.nodes.end(), [&](u32 n) {
+    auto operands = g_.operands(g_.nodes()[n]);
+    return std::all_of(operands.begin(), operands.end(), plain);
+  });
+}
+
+/// Numbers that one sweep alone reads, as an optimiser's rates, are made by each of its iterations: that is less than
+/// waiting for a kernel before it. Those that are results alone, as its count of steps, go along with the largest.
+void Clusters::join_numbers(const std::vector<u32>& sweeps) {
   constexpr size_t kFewNodes = 48;
-  for (int c = static_cast<int>(clusters_.size()); c-- > 0;) {
+  auto fits = [&](u32 sweep) {
+    const Cluster& c = at(cluster_of_[sweep]);
+    return !c.sealed && !makes_numbers(c) && walks_lines(c);
+  };
+  for (int c = static_cast<int>(clusters_.size()); c-- > 0 && !sweeps.empty();) {
     const Cluster& numbers = at(c);
     if (numbers.kind != Group::Kind::map || numbers.nodes.empty() || numbers.nodes.size() > kFewNodes) continue;
-    if (product(numbers.domain) != Dim(1) || numbers.sealed || jumps(numbers)) continue;
+    if (numbers.sealed || jumps(numbers) || !makes_numbers(numbers)) continue;
     std::vector<int> by;
-    for (u32 n : numbers.nodes)
+    bool used = false;
+    for (u32 n : numbers.nodes) {
+      for (u32 user : index_.users[g_.nodes()[n].first_result]) used = used || cluster_of_[user] != c;
       for (int reader : readers(g_.nodes()[n].first_result))
         if (reader >= 0 && reader != c) add_once(by, reader);
-    if (by.empty() && !sweeps.empty()) by.push_back(sweeps.back());
-    if (by.size() != 1 || by[0] == c) continue;
-    const Cluster& map = at(by[0]);
-    bool fits = map.kind == Group::Kind::map && !map.sealed && !jumps(map) && product(map.domain) != Dim(1);
-    if (fits && map.nodes.size() + numbers.nodes.size() <= kMostSwept) merge(c, by[0]);
+    }
+    u32 best = kNobody;
+    for (u32 sweep : sweeps) {
+      int s = cluster_of_[sweep];
+      bool reads = used ? by.size() == 1 && by[0] == s : by.empty();
+      if (s == c || !reads || !fits(sweep) || at(s).nodes.size() + numbers.nodes.size() > kMostSwept) continue;
+      if (best == kNobody || at(s).nodes.size() > at(cluster_of_[best]).nodes.size()) best = sweep;
+    }
+    if (best != kNobody) merge(c, cluster_of_[best]);
   }
 }
 

@@ -286,7 +286,9 @@ inline bool is_constant(const Node& n) { return is(*n.op, Structured::Kind::cons
 /// Error.
 Attrs check_call(const OpDef& op, std::span<const Type> operands, const Attrs& attrs);
 
-/// For what is written to files: Error naming a node, at any depth, that means something in this process alone.
+/// For what is written to files: Error naming a node that means something in this process alone; of a graph, at any
+/// depth.
+void check_portable(std::string_view where, const Node& n);
 void check_portable(std::string_view where, const Graph& g);
 
 /// All ops, by family then name.

@@ -91,14 +91,17 @@ Attrs check_call(const OpDef& op, std::span<const Type> operands, const Attrs& a
   return all_given(op, attrs) ? attrs : complete(op, attrs);
 }
 
+void check_portable(std::string_view where, const Node& n) {
+  if (const auto* ordered = n.op->effect.as<Ordered>(); ordered && ordered->local)
+    fail(where,
+         "expected ops that a file can hold, got " + std::string(n.op->name) +
+             ", a function of this process; take it out of the network",
+         n.where);
+}
+
 void check_portable(std::string_view where, const Graph& g) {
   for (const Node& n : g.nodes()) {
-    if (!n.effectful) continue;
-    if (const auto* ordered = n.op->effect.as<Ordered>(); ordered && ordered->local)
-      fail(where,
-           "expected ops that a file can hold, got " + std::string(n.op->name) +
-               ", a function of this process; take it out of the network",
-           n.where);
+    check_portable(where, n);
     for (const auto& [name, value] : n.attrs.items())
       if (const auto* body = std::get_if<GraphPtr>(&value)) check_portable(where, **body);
   }

@@ -108,8 +108,11 @@ Values counted_loop(Call& c, const GraphDef& body, Dim count, ValueSpan carried)
                      {"length", Shape{count}}});
 }
 
-/// Without scan outputs: a while over (i, condition, carried).
-Values open_loop(Call& c, const GraphDef& body, ValueSpan carried) {
+constexpr i64 kMostBound = 1 << 20;  // of a while that keeps what its steps need for a gradient
+
+/// Without scan outputs: a while over (i, condition, carried). A trip count that is known, and no mere "for ever", is
+/// its bound.
+Values open_loop(Call& c, const GraphDef& body, std::optional<Dim> count, ValueSpan carried) {
   if (body.outputs.size() != carried.size() + 1)
     c.refuse("a trip count known at import where the loop stacks results", "one that depends on data",
              "make the count an initializer");
@@ -141,7 +144,9 @@ Values open_loop(Call& c, const GraphDef& body, ValueSpan carried) {
   operands.push_back(c.scalar(0, DType::i64));
   operands.push_back(c.has(1) ? reshape(c.in(1), {}) : c.scalar(1, DType::boolean));
   append(operands, carried);
-  Values r = c.emit_all("while", operands, {{"cond", condition}, {"body", step}, {"consts", static_cast<i64>(n)}});
+  i64 bound = count && count->is_constant() && count->value() <= kMostBound ? std::max<i64>(count->value(), 0) : -1;
+  Values r = c.emit_all("while", operands,
+                        {{"cond", condition}, {"body", step}, {"consts", static_cast<i64>(n)}, {"bound", bound}});
   return Values(r.begin() + 2, r.end());
 }
 
@@ -151,9 +156,9 @@ Values loop(Call& c) {
   for (size_t i = 2; i < c.count(); ++i) carried.push_back(c.in(i));
   auto count = c.has(0) ? c.find_dims(c.in(0)) : std::nullopt;
   bool starts = !c.has(1) || known_bool(c, c.in(1)).value_or(false);
-  if (count && count->size() == 1 && starts && keeps_condition(body))
-    return counted_loop(c, body, (*count)[0], carried);
-  return open_loop(c, body, carried);
+  bool known = count && count->size() == 1;
+  if (known && starts && keeps_condition(body)) return counted_loop(c, body, (*count)[0], carried);
+  return open_loop(c, body, known ? std::optional((*count)[0]) : std::nullopt, carried);
 }
 
 Values scan(Call& c) {

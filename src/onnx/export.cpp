@@ -184,11 +184,13 @@ class Exporter {
     return writer_.nodes("If", {in[0]}, n.result_count, std::move(branches));
   }
 
-  /// The condition is computed before the loop, and at the end of each step for the next one.
+  /// The condition is computed before the loop, and at the end of each step for the next one. A bound is the trip
+  /// count: past it ONNX's loop stops, where ours is an error.
   Strings loop(const Node& n, const Strings& in) {
     const Graph &test = *n.attrs.get<GraphPtr>("cond"), &step = *n.attrs.get<GraphPtr>("body");
     auto consts = in.begin() + n.attrs.get<i64>("consts");
-    Strings start{"", graph(test, in)[0]};
+    i64 bound = n.attrs.get<i64>("bound", -1);
+    Strings start{bound < 0 ? "" : writer_.scalar(static_cast<double>(bound), DType::i64), graph(test, in)[0]};
     start.insert(start.end(), consts, in.end());
     Results inputs = fresh_inputs(std::vector{Type::tensor(DType::i64, {}), Type::tensor(DType::boolean, {})});
     Results carried = fresh_inputs(step.output_types());
@@ -251,6 +253,7 @@ class Exporter {
   }
 
   Strings own(const Node& n, const Strings& in) {
+    check_portable("export", n);
     std::vector<Attribute> attributes;
     for (const auto& [name, value] : n.attrs.items())
       attributes.push_back(std::visit(OwnAttribute{name, n.op->name}, value));
@@ -275,7 +278,6 @@ ModelDef export_model(const NamedGraph& net) {
     for (const std::string& n : *list)
       if (n.empty() || !names.insert(n).second)
         fail("export", "expected different names for inputs and outputs, got '" + n + "' twice or an empty one");
-  check_portable("export", *net.graph);
   ModelDef m;
   m.ir_version = kExportIr;
   m.producer_name = "tenon";

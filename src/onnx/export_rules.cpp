@@ -348,7 +348,7 @@ constexpr ExportRule kRules[] = {
     {"expm1", expm1, kWideFloats},
     {"flip", flip},
     {"floor", same<"Floor">},
-    {"floor_divide", floor_divide, ~only(DType::bf16)},
+    {"floor_divide", floor_divide, ~only(DType::f16, DType::bf16)},
     {"gather", gather},
     {"greater", same<"Greater">},
     {"greater_equal", same<"GreaterOrEqual">},

@@ -77,10 +77,15 @@ std::string Writer::tensor(const Array& a, std::string_view name) {
     value.kind = Attribute::Kind::tensor;
     value.tensors.push_back(std::move(t));
     std::string made = node("Constant", {}, {std::move(value)});
-    if (!key.empty()) constants_.emplace(key, made);
+    if (!key.empty() && constants_.emplace(key, made).second) made_constants_.push_back(key);
     return made;
   }
+  if (auto known = initializers_.find(t.name); known != initializers_.end()) {  // as both branches of a choice have it
+    const TensorValue& other = top_.initializers[known->second];
+    if (other.element == t.element && other.dims == t.dims && other.raw == t.raw) return t.name;
+  }
   if (!taken_.insert(t.name).second) t.name = fresh();
+  initializers_.emplace(t.name, top_.initializers.size());
   top_.initializers.push_back(std::move(t));
   return top_.initializers.back().name;
 }
@@ -125,7 +130,7 @@ std::string Writer::size(Dim d) {
         made = made.empty() ? term : node("Add", {made, term});
       }
   }
-  sizes_.emplace(d.bits(), made);
+  if (sizes_.emplace(d.bits(), made).second) made_sizes_.push_back(d.bits());
   return made;
 }
 

@@ -1,9 +1,9 @@
 // Inside the exporter: a graph under construction in ONNX's words, and the table of rules.
 #pragma once
 #include <string_view>
-#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "ir/op_def.h"
 #include "onnx/export.h"
@@ -19,10 +19,13 @@ class Writer {
   /// While f runs, nodes go to the body of an operator. It may read what is outside; what is made in it stays in it.
   template <class F>
   void inside(GraphDef& body, const F& f) {
-    auto outside = std::tuple(graph_, sizes_, constants_);
-    graph_ = &body;
+    GraphDef* outside = std::exchange(graph_, &body);
+    auto sizes = std::exchange(made_sizes_, {});
+    auto constants = std::exchange(made_constants_, {});
     f();
-    std::tie(graph_, sizes_, constants_) = outside;
+    for (u64 size : std::exchange(made_sizes_, std::move(sizes))) sizes_.erase(size);
+    for (const std::string& constant : std::exchange(made_constants_, std::move(constants))) constants_.erase(constant);
+    graph_ = outside;
   }
   /// A name nobody has.
   std::string fresh();
@@ -53,6 +56,9 @@ class Writer {
   std::unordered_map<u64, std::pair<std::string, i64>> symbols_;
   std::unordered_map<u64, std::string> sizes_;
   std::unordered_map<std::string, std::string> constants_;
+  std::vector<u64> made_sizes_;              // in the graph that gets the nodes
+  std::vector<std::string> made_constants_;  // in it too
+  std::unordered_map<std::string, size_t> initializers_;
   std::unordered_set<std::string> taken_;
 };
 

@@ -2,6 +2,7 @@
 // samples of its entry. The answers are those of the graph itself.
 #include <cstring>
 
+#include "../onnx/control_graphs.h"
 #include "../op/each_op.h"
 #include "../op/harness.h"
 #include "engine/plan_state.h"
@@ -10,6 +11,7 @@
 #include "runtime/execute.h"
 #include "tenon/engine.h"
 #include "tensor/evaluate.h"
+#include "transform/transform.h"
 
 namespace tn::test {
 namespace {
@@ -90,6 +92,44 @@ TEST_P(RoundTrip, ThroughAnOnnxFile) {
     for (size_t i = 0; i < got.size(); ++i)
       EXPECT_EQ(difference_of(got[i], want[i], tolerance_of(op, s, want[i].dtype)), "") << "result " << i;
   }
+}
+
+// ---------------------------------------------------------------- control flow in files
+
+TEST(RoundTripOfControl, ThroughFiles) {
+  for (const ControlText& t : kControl)
+    for (bool taken : {false, true}) {
+      SCOPED_TRACE(t.name);
+      GraphPtr g = parse_graph(t.text);
+      NamedGraph net{g, numbered("in", g->input_count()), numbered("out", g->outputs().size()), {}};
+      NamedGraph back = onnx::import_model(onnx::decode_model(onnx::encode_model(onnx::export_model(net))));
+      std::vector<Array> x = inputs_of(t, *g, taken);
+      std::vector<Array> want = execute(g, x), got = execute(back.graph, x);
+      ASSERT_EQ(got.size(), want.size());
+      for (size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(same_numbers(got[i], want[i])) << "result " << i;
+    }
+}
+
+/// The bound comes back as a trip count, so that the loop has a gradient in reverse again.
+TEST(RoundTripOfControl, AWhileKeepsItsBound) {
+  GraphPtr g = parse_graph(R"(graph(%0: f32[]) {
+  %1: f32[] = while(%0) {body=graph(%0: f32[]) {
+    %1: f32[] = add(%0, %0)
+    return %1
+  }, bound=12, cond=graph(%0: f32[]) {
+    %1: f32[] = constant() {value=array f32[] {100.0}}
+    %2: bool[] = less(%0, %1)
+    return %2
+  }, consts=0}
+  return %1
+})");
+  NamedGraph back = onnx::import_model(onnx::export_model({g, {"x"}, {"y"}, {}}));
+  GraphPtr gradient = vjp_graph(back.graph, {true});
+  std::vector<Array> x{Array::empty(DType::f32, {}), Array::empty(DType::f32, {})};
+  x[0].set(0, 3), x[1].set(0, 1);
+  std::vector<Array> got = execute(gradient, x);
+  EXPECT_EQ(got[0].get(0), 192);
+  EXPECT_EQ(got[1].get(0), 64);
 }
 
 INSTANTIATE_TEST_SUITE_P(Ops, RoundTrip, each_op(), op_name);

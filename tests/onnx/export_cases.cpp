@@ -6,8 +6,8 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "../op/harness.h"
 #include "base/file.h"
+#include "control_graphs.h"
 #include "onnx/export.h"
 #include "onnx/import.h"
 #include "onnx/tensors.h"
@@ -76,6 +76,12 @@ void network_case(const fs::path& folder, const Network& network, std::vector<i6
 
 void write_cases(const fs::path& folder) {
   for (const OpDef* op : all_ops()) op_cases(folder, *op);
+  for (const test::ControlText& t : test::kControl)
+    for (bool taken : {false, true}) {
+      GraphPtr g = parse_graph(t.text);
+      NamedGraph net{g, numbered("in", g->input_count()), numbered("out", g->outputs().size()), {}};
+      write_case(folder / ("control_" + std::string(t.name) + (taken ? ".1" : ".0")), net, inputs_of(t, *g, taken));
+    }
   Dim batch = Dim::symbol("batch");
   network_case(
       folder / "network.pictures",

@@ -64,7 +64,7 @@ TEST(Deep, EveryTraversal) {
   });
 }
 
-/// Through every pass: long chains of plain kernels, of values that many read, and of constants that fold.
+/// Through every pass: a long chain, and one with a value that every kernel reads.
 TEST(Deep, EveryPass) {
   on_small_stack([] {
     GraphPtr g = chain(kNodes / 5);
