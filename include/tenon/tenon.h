@@ -7,6 +7,7 @@
 #include "tenon/jit.h"
 #include "tenon/ops.h"
 #include "tenon/random.h"
+#include "tenon/recursion.h"
 #include "tenon/tensor.h"
 #include "tenon/transform.h"
 #include "tenon/version.h"

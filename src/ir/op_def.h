@@ -207,6 +207,7 @@ struct Contraction {
 /// any thread count; results are allocated by the caller.
 struct Native {
   void (*run)(std::span<const Array> operands, std::span<Array> results, const Attrs& attrs);
+  bool local = false;  // means something in the process that made it alone: no file holds it
 };
 /// A kernel family of the compiler that takes a composite whole.
 enum class Template : u8 { none, attention };
@@ -242,7 +243,6 @@ struct Pure {};
 /// Runs exactly once, in order with its channel.
 struct Ordered {
   std::string_view channel;
-  bool local = false;  // means something in the process that made it alone: no file holds it
 };
 using Effect = Required<Pure, Ordered>;
 

@@ -1,7 +1,9 @@
 // Control flow and what holds sub-graphs. Type rules and documents stand here; how such an op is differentiated and
 // mapped stands in src/transform.
 #include <algorithm>
+#include <cstring>
 
+#include "ir/function.h"
 #include "op/families.h"
 #include "op/region_rules.h"
 
@@ -305,6 +307,63 @@ std::vector<Sample> custom_vjp_tangent_samples() {
   return {{{floats({3}), floats({2})}, attrs, "expected operand 0 of 'tangents' to be f64[3], got f64[2]", 0}};
 }
 
+// ---------------------------------------------------------------- invoke
+
+std::vector<Type> invoke_type(Types x, const Attrs& attrs) {
+  const FunctionType& f = function_type(attrs.get<i64>("function"));
+  if (x.size() != f.inputs.size())
+    fail("invoke", "expected " + std::to_string(f.inputs.size()) + " operands for '" + f.name + "', got " +
+                       std::to_string(x.size()));
+  for (size_t i = 0; i < x.size(); ++i)
+    if (x[i] != f.inputs[i])
+      fail("invoke", "expected operand " + std::to_string(i) + " of '" + f.name + "' to be " + to_string(f.inputs[i]) +
+                         ", got " + to_string(x[i]));
+  return f.outputs;
+}
+
+/// Each call runs inside the one before it, on the same stack.
+constexpr int kMostDeep = 1000;
+
+std::vector<Array> invoke_by(GraphRunner runner, std::span<const Array> x, const Attrs& attrs) {
+  thread_local int depth = 0;
+  i64 id = attrs.get<i64>("function");
+  if (depth >= kMostDeep)
+    fail("invoke", "expected calls at most " + std::to_string(kMostDeep) + " deep, got more of '" +
+                       function_type(id).name + "'; does its recursion end? If so, use while_loop");
+  struct Deeper {
+    Deeper() { ++depth; }
+    ~Deeper() { --depth; }
+  } deeper;
+  return runner(function_body(id), x);
+}
+
+void invoke_run(std::span<const Array> x, std::span<Array> results, const Attrs& attrs) {
+  std::vector<Array> y = invoke_by(graph_runners().kernels, x, attrs);
+  for (size_t i = 0; i < y.size(); ++i)
+    if (y[i].nbytes()) std::memcpy(results[i].bytes_begin(), y[i].bytes_begin(), y[i].nbytes());
+}
+
+std::vector<Array> invoke_ref(std::span<const Array> x, const Attrs& attrs, Types, const DimEnv&) {
+  return invoke_by(graph_runners().oracle, x, attrs);
+}
+
+std::vector<Sample> invoke_samples() {
+  static const i64 kCube = [] {
+    GraphPtr body = parse_graph(R"(graph(%0: f64[]) {
+      %1: f64[] = mul(%0, %0)
+      %2: f64[] = mul(%1, %0)
+      return %2 })");
+    Type t = Type::tensor(DType::f64, {});
+    i64 id = declare_function({"cube", {t}, {t}});
+    define_function(id, body);
+    return id;
+  }();
+  Attrs cube{{"function", kCube}};
+  return {{{floats({})}, cube, {}, 0},
+          {{floats({3})}, cube, "expected operand 0 of 'cube' to be f64[], got f64[3]", 0},
+          {{floats({3})}, {{"function", i64{-1}}}, "expected the number of a function of this process, got -1", 0}};
+}
+
 // ---------------------------------------------------------------- table
 
 Signature with_graphs(std::string_view operand, std::vector<AttrSpec> attrs) {
@@ -320,6 +379,11 @@ std::span<const OpDef> control_ops() {
        "computes the body again.",
        with_graphs("args", {{"body", AttrKind::graph, {}}, {"remat", AttrKind::boolean, false}}), call_type,
        kCallRegion, kCallAxes, Structured{Structured::Kind::call}, RefNone{}, Pure{}, call_samples},
+      {"invoke", 1,
+       "The results of a function of this process, by its number: functions may invoke themselves. Calls are at most "
+       "1000 deep.",
+       with_graphs("args", {{"function", AttrKind::integer, {}}}), invoke_type, kInvokeRegion, kInvokeAxes,
+       Native{invoke_run, true}, RefArrays{invoke_ref}, Pure{}, invoke_samples},
       {"cond",
        1,
        "The results of `then` where the predicate holds, else of `else`; the other branch does not run. A predicate "

@@ -167,9 +167,9 @@ OpDef callback_entry() {
       callback_type,
       NoGrad{"the host's function is unknown to us; wrap it in custom_vjp or custom_jvp"},
       AxesFn{callback_batch},
-      Native{callback_run},
+      Native{callback_run, true},
       RefArrays{effect_ref<callback_run>},
-      Ordered{"io", true},
+      Ordered{"io"},
       [] {
         Type t = Type::tensor(DType::f64, {3});
         GraphPtr same = make_graph({&t, 1}, [](Builder&, ValueSpan x) { return Values{x[0]}; });

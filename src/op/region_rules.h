@@ -8,6 +8,8 @@ namespace tn {
 extern const Region kCallRegion, kCondRegion, kScanRegion, kWhileRegion, kBarrierRegion;
 extern const Region kCustomJvpRegion, kCustomVjpRegion, kCustomVjpTangentRegion;
 extern const AxesFn kCallAxes, kCondAxes, kScanAxes, kWhileAxes, kBarrierAxes;
+extern const Region kInvokeRegion;
+extern const AxesFn kInvokeAxes;
 extern const AxesFn kCustomJvpAxes, kCustomVjpAxes, kCustomVjpTangentAxes;
 
 }  // namespace tn

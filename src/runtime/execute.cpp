@@ -7,6 +7,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "ir/function.h"
 #include "runtime/context.h"
 #include "runtime/donation.h"
 #include "runtime/limits.h"
@@ -224,5 +225,11 @@ std::vector<Array> execute(const GraphPtr& g, std::span<const Array> inputs, con
     fail("run", "expected " + std::to_string(g->input_count()) + " inputs, got " + std::to_string(inputs.size()));
   return cache().of(g)->run(inputs, donated);
 }
+
+/// Functions run here when programs call them.
+static const bool kRunsFunctions = [] {
+  graph_runners().kernels = [](const GraphPtr& g, std::span<const Array> inputs) { return execute(g, inputs); };
+  return true;
+}();
 
 }  // namespace tn

@@ -69,7 +69,15 @@ bool has_effect_besides_assert(const Graph& g) {
   return false;
 }
 
-static bool node_needs_guard(const Node& n) { return is_assert(n) || is_while(n) || any_subgraph(n, needs_guard); }
+/// A function may call itself for ever.
+static bool is_invoke(const Node& n) {
+  static const OpDef& kInvoke = op("invoke");
+  return n.op == &kInvoke;
+}
+
+static bool node_needs_guard(const Node& n) {
+  return is_assert(n) || is_while(n) || is_invoke(n) || any_subgraph(n, needs_guard);
+}
 
 bool needs_guard(const Graph& g) {
   for (const Node& n : g.nodes())

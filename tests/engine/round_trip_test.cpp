@@ -31,8 +31,8 @@ NamedGraph network_of(const OpDef& op, const Sample& s) {
 
 /// What means something in the process that made it alone is in no file.
 bool is_local(const OpDef& op) {
-  const auto* ordered = op.effect.as<Ordered>();
-  return ordered && ordered->local;
+  const auto* native = op.lower.as<Native>();
+  return native && native->local;
 }
 
 template <class F>

@@ -150,8 +150,8 @@ GraphPtr symbolic(const OpDef& op, const Sample& s, const std::set<i64>& replace
   }
 }
 
-/// The types in their sub-graphs are numbers; the tests of control flow have symbolic ones.
-const std::set<std::string_view> kNumbersOnly{"call", "while", "custom_jvp", "custom_vjp"};
+/// The types in their sub-graphs and functions are numbers; the tests of control flow have symbolic ones.
+const std::set<std::string_view> kNumbersOnly{"call", "invoke", "while", "custom_jvp", "custom_vjp"};
 
 TEST_P(Sized, OnSymbolicExtents) {
   const OpDef& op = *GetParam();
