@@ -12,6 +12,7 @@
 #include <numeric>
 
 #include "compile/panels.h"
+#include "compile/product_units.h"
 #include "compile/strips.h"
 #include "compile/tiles.h"
 
@@ -224,8 +225,19 @@ class TiledContraction {
     return roles_.lanes.extent - panel * Dim(tile_.lanes);
   }
 
+  /// Tiles of two heights, equal or one less, where the last one of one height would leave much of it idle and every
+  /// unit has all of them (and whole panels: of others the verifier cannot prove that units keep apart).
+  void choose_heights(const ProductUnits& u) {
+    Dim rows = roles_.rows.extent;
+    if (strips_ || u.strips != Dim(1) || !provably_divisible(roles_.lanes.extent, tile_.lanes)) return;
+    if (!rows.is_constant() || tile_.rows < 3 || rows.value() <= tile_.rows) return;
+    i64 idle = row_tiles_.value() * tile_.rows - rows.value();
+    taller_ = rows - row_tiles_ * Dim(tile_.rows - 1);
+    two_heights_ = taller_.value() > 0 && idle * kIdle > rows.value();
+  }
+
   Dim row_limit(Dim row) const {
-    if (provably_divisible(roles_.rows.extent, tile_.rows)) return kNoLimit;
+    if (two_heights_ || provably_divisible(roles_.rows.extent, tile_.rows)) return kNoLimit;
     return roles_.rows.extent - row;
   }
 
@@ -322,12 +334,12 @@ class TiledContraction {
   /// Whether each unit copies its panels: where that is once for many rows, and no plan can do it ahead of time.
   bool packs_for_itself() {
     if (by_rows_ || made_of_constants(g_, index_, roles_.b)) return false;
-    bool many = row_tiles_.is_constant() && row_tiles_.value() >= kOwnTiles;
+    bool many = row_tiles_.is_constant() && row_tiles_.value() >= kOwnRowTiles;
     if (!many && outer_extents(Side::both).size() != outer_extents(Side::b).size()) return false;
     own_ = true;
-    Units u = choose_units();
+    ProductUnits u = choose_units();
     Dim count = product(outer_extents(Side::both)) * u.strips * u.groups;
-    return !count.is_constant() || count.value() >= kUnits;
+    return !count.is_constant() || count.value() >= kProductUnits;
   }
 
   // -------------------------------------------------------------- strips of rows
@@ -353,56 +365,23 @@ class TiledContraction {
 
   // -------------------------------------------------------------- products
 
-  /// Row tiles that one unit walks with its panels (more where it has to copy them, so that this is little beside the
-  /// products), and lanes of the panels that take turns on a strip of rows.
-  static constexpr i64 kRowTiles = 16, kOwnTiles = 8, kGroupLanes = 64, kFewRows = 4;
-  static constexpr int kManyRowTiles = 96;
-  /// Units that a product is cut into where it is large enough, so that threads end together.
-  static constexpr i64 kUnits = 16;
-  /// Steps of the reduction that a unit takes with all its tiles before the next, where whole panels would crowd the
-  /// second cache.
-  static constexpr i64 kDepth = 1024;
   /// Strips of rows are copied where steps lie so many bytes apart and so many lanes use them: 128 only repay the copy.
+  static constexpr i64 kFewRows = 4, kIdle = 50;  // 1 / kIdle of the rows: worth a second loop
   static constexpr i64 kStripLanes = 256, kStripDepth = 64, kFarApart = 1024;
   /// What of the second cache all panels may take, in bytes.
   static constexpr i64 kCache = 512 * 1024;
   /// Rows of b that lie closer than this are copied by the first products that read them.
   static constexpr i64 kPage = 4096;
 
-  /// What one unit of work is.
-  struct Units {
-    i64 tiles = kRowTiles, panels = 1;  // of rows, of lanes
-    Dim strips, groups;
-    Dim blocks = 1, block = 0;  // of the outermost reduction axis
-  };
-
-  Units choose_units() const {
-    Units u;
-    u.panels = std::max<i64>(1, kGroupLanes / std::max(1, tile_.lanes * words()));
-    i64 least = own_ ? kOwnTiles : 1;
-    // Rows of any number: where lanes alone make few units, strips are no longer than pays for their packing.
-    auto few = [&](Dim units) { return units.is_constant() && units.value() < kUnits; };
-    Dim outer = product(outer_extents(Side::both));
-    bool any = !row_tiles_.is_constant() && few(outer * ceildiv(panels_, u.panels));
-    if (own_) u.tiles = any ? 2 * kOwnTiles : balanced(row_tiles_, kManyRowTiles);
-    if (by_rows_) u.panels = panels_.value();
-    auto count = [&] {
-      return outer * (u.strips = ceildiv(row_tiles_, u.tiles)) * (u.groups = ceildiv(panels_, u.panels));
-    };
-    while (few(count()) && u.tiles / 2 >= std::max<i64>(2, least)) u.tiles /= 2;
-    while (few(count()) && u.panels > 1) u.panels /= 2;
-    while (few(count()) && u.tiles / 2 >= least) u.tiles /= 2;
-    i64 deep = target_.vector_bits == 512 ? kDepth * 5 / 2 : kDepth * 3 / 2;
-    if (!depth_.is_constant() || depth_.value() < deep) return u;
-    i64 outermost = view_.red_extents[0].value(), inner = depth_.value() / std::max<i64>(1, outermost);
-    i64 most = std::max<i64>(1, kDepth / inner), parts = (outermost + most - 1) / most;
-    u.block = (outermost + parts - 1) / parts;
-    u.blocks = ceildiv(outermost, u.block);
-    return u;
+  ProductUnits choose_units() const {
+    ProductSizes sizes{product(outer_extents(Side::both)), row_tiles_, panels_, depth_,
+                       view_.red_extents.empty() ? Dim(1) : view_.red_extents[0]};
+    return choose_product_units(sizes, tile_.lanes * words(), own_, by_rows_, target_.vector_bits == 512);
   }
 
   void multiply(KernelWriter& w) {
-    Units u = choose_units();
+    ProductUnits u = choose_units();
+    choose_heights(u);
     Shape outer = outer_extents(Side::both), extents{product(outer), u.groups, u.strips};
     loops::Builder& b = w.builder();
     b.parallel("p", product(extents), [&](Dim p) {
@@ -411,13 +390,18 @@ class TiledContraction {
       Dim first = unit[2] * Dim(u.tiles), tiles = u.strips == Dim(1) ? row_tiles_ : min(row_tiles_ - first, u.tiles);
       Dim panel = unit[1] * Dim(u.panels), panels = u.groups == Dim(1) ? panels_ : min(panels_ - panel, u.panels);
       auto walk = [&](const std::function<void(const Tile&)>& f) {
-        b.serial("i", tiles, [&](Dim t) {
-          auto one = [&](Dim j) {
-            f({at, (first + t) * Dim(tile_.rows), panel + j, t, j, min(t + Dim(1), tiles - Dim(1))});
-          };
-          if (u.panels == 1) return one(0);
-          b.serial("j", panels, one);
-        });
+        auto tiles_of = [&](int rows, Dim count, Dim before, Dim row) {
+          b.serial("i", count, [&](Dim t) {
+            auto one = [&](Dim j) {
+              f({at, row + t * Dim(rows), panel + j, before + t, j, t, min(t + Dim(1), count - Dim(1)), rows});
+            };
+            if (u.panels == 1) return one(0);
+            b.serial("j", panels, one);
+          });
+        };
+        if (!two_heights_) return tiles_of(tile_.rows, tiles, 0, first * Dim(tile_.rows));
+        tiles_of(tile_.rows, taller_, 0, 0);
+        tiles_of(tile_.rows - 1, tiles - taller_, taller_, taller_ * Dim(tile_.rows));
       };
       Dim whole = view_.red_extents.empty() ? Dim(1) : view_.red_extents[0];
       Fill fill = [&](const Part& part) {
@@ -431,7 +415,7 @@ class TiledContraction {
       if (u.blocks == Dim(1)) {
         fill({0, whole});
         walk([&](const Tile& t) {
-          Val zero = b.constant(0, view_.dtype, tile_.rows, tile_.lanes);
+          Val zero = b.constant(0, view_.dtype, t.rows, tile_.lanes);
           finish(w, t, sums(w, t, zero));
         });
         return;
@@ -446,11 +430,13 @@ class TiledContraction {
   struct Tile {
     std::span<const Dim> outer;
     Dim row, panel;
-    Dim i, j, next;  // within the unit; the i that follows
+    Dim i, j;          // within the unit
+    Dim symbol, next;  // of its loop, and what it is for the tile that follows
+    int rows;
   };
 
   /// Sums wait in scratch for the next block of the reduction; the chain of each goes on as if they had not.
-  void multiply_in_blocks(KernelWriter& w, const Units& u,
+  void multiply_in_blocks(KernelWriter& w, const ProductUnits& u,
                           const std::function<void(const std::function<void(const Tile&)>&)>& walk, const Fill& fill) {
     loops::Builder& b = w.builder();
     int waiting = b.alloc("sums", view_.dtype, {Dim(u.tiles * tile_.rows), Dim(u.panels * tile_.lanes)});
@@ -458,25 +444,25 @@ class TiledContraction {
       return std::array<Dim, 2>{t.i * Dim(tile_.rows) + loops::row(), t.j * Dim(tile_.lanes) + loops::lane()};
     };
     walk([&](const Tile& t) {
-      Val zero = b.constant(0, view_.dtype, tile_.rows, tile_.lanes);
+      Val zero = b.constant(0, view_.dtype, t.rows, tile_.lanes);
       b.store(waiting, place(t), zero);
     });
     b.serial("b", u.blocks, [&](Dim block) {
       Dim from = block * u.block;
       fill({from, min(view_.red_extents[0] - from, u.block)});
       walk([&](const Tile& t) {
-        Val before = b.load(waiting, place(t), tile_.rows, tile_.lanes);
+        Val before = b.load(waiting, place(t), t.rows, tile_.lanes);
         Val sum = sums(w, t, before);
         b.store(waiting, place(t), sum);
       });
     });
-    walk([&](const Tile& t) { finish(w, t, b.load(waiting, place(t), tile_.rows, tile_.lanes)); });
+    walk([&](const Tile& t) { finish(w, t, b.load(waiting, place(t), t.rows, tile_.lanes)); });
   }
 
   int words() const { return std::max(1, bits(view_.dtype) / 32); }
 
   KernelWriter::TileContext context(const Tile& t) const {
-    return {tile_.rows, tile_.lanes, row_limit(t.row), lane_limit(t.panel)};
+    return {t.rows, tile_.lanes, row_limit(t.row), lane_limit(t.panel)};
   }
 
   Coords result_of(const Tile& t) const {
@@ -507,7 +493,7 @@ class TiledContraction {
   void finish(KernelWriter& w, const Tile& t, Val sum) {
     w.set_tile(context(t));
     // What a long epilogue reads of the next tile arrives while that tile's products are made.
-    if (target_.compiled) w.fetch_ahead(t.i, t.next);
+    if (target_.compiled) w.fetch_ahead(t.symbol, t.next);
     epilogue_.store(w, result_of(t), sum);
     w.fetch_nothing();
   }
@@ -581,7 +567,8 @@ class TiledContraction {
   Roles roles_{};
   ContractionTile tile_;
   Dim panels_, row_tiles_, depth_;
-  bool packed_ = true, turned_ = false, by_rows_ = false;
+  bool packed_ = true, turned_ = false, by_rows_ = false, two_heights_ = false;
+  Dim taller_ = 0;                                      // tiles of the greater height, which come first
   bool own_ = false, copied_ = false, copies_ = false;  // panels: a unit's own, copied on first use, this is that use
   std::span<const Dim> outer_of_;                       // of the tile being written
   Dim row_of_, panel_of_;
