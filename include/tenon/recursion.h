@@ -18,10 +18,11 @@ namespace [[gnu::visibility("default")]] tn {
 ///                                      [](const Tensor& n) { return n; }, x[0])};
 ///                       });
 ///
-/// `results` are the types it returns. The body is traced once for operands of the same types; it uses its arguments,
-/// numbers and tensors that it holds, whose values are then part of it, has no effects, and does not read values. Calls
-/// are at most 1,000 deep. Forward mode and vmap go through it, with each other and through jit and control flow;
-/// reverse mode is an Error where it does call itself. A program that calls it runs in this process only.
+/// `results` are the types it returns. The body is traced once for operands of the same types, whose sizes are numbers;
+/// it uses its arguments, numbers and tensors that it holds, whose values are then part of it, has no effects, and does
+/// not read values. Calls are at most 1,000 deep. Forward mode and vmap go through it, with each other and through jit
+/// and control flow; reverse mode is an Error where it does call itself. A program that calls it runs in this process
+/// only.
 class Recursion {
  public:
   /// f(const Recursion& self, std::span<const Tensor>) -> std::vector<Tensor>
@@ -44,6 +45,7 @@ class Recursion {
     F f;
   };
   Recursion(std::string name, std::vector<Type> results, std::unique_ptr<Body> body);
+  void trace(i64 id, std::span<const Tensor> operands, const Location& at) const;
   struct State;
   std::shared_ptr<State> state_;
 };

@@ -82,6 +82,7 @@ class Clusters {
   void join_siblings();
   std::vector<u32> join_alike();
   void join_numbers(const std::vector<u32>& sweeps);
+  bool reads_from(int reader, int maker) const;
   bool makes_numbers(const Cluster& c) const;
   bool walks_lines(const Cluster& c) const;
   std::vector<u32> elements_read(const Cluster& c, std::span<const Dim> shape) const;

@@ -47,11 +47,15 @@ class Epilogue {
   loops::Val value(KernelWriter& w, std::span<const Dim> out, loops::Val acc) const;
   /// Whether expressions are long.
   bool rolled() const { return rolled_; }
+  /// Whether they are short enough to be written for a whole tile of registers.
+  bool fits_tile() const { return nodes_ <= kMostInTile; }
 
  private:
   void store_tile(KernelWriter& w, std::span<const Dim> out, loops::Val acc) const;
   const Group& group_;
   u32 result_;
+  static constexpr size_t kMostInTile = 24;
+  size_t nodes_ = 0;  // of the loop language, for a tile
   bool rolled_ = false;
 };
 

@@ -59,16 +59,15 @@ static constexpr size_t kUnrolledNodes = 10;
 Epilogue::Epilogue(const Graph& g, const GraphIndex& index, const Group& group, u32 result)
     : group_(group), result_(result) {
   KernelWriter w(g, index, group.computed, "probe");
-  size_t nodes = 0;
   w.builder().parallel("p", 1, [&](Dim) {
     w.set_tile({1, 1});
     Val acc = w.builder().constant(0, compute_dtype(g.type(result).dtype()));
     Coords at(g.type(result).shape().size(), Dim(0));
     size_t before = w.kernel().nodes.size();
     store_tile(w, at, acc);
-    nodes = w.kernel().nodes.size() - before;
+    nodes_ = w.kernel().nodes.size() - before;
   });
-  rolled_ = nodes > kUnrolledNodes + group.outputs.size();
+  rolled_ = nodes_ > kUnrolledNodes + group.outputs.size();
 }
 
 void Epilogue::store_tile(KernelWriter& w, std::span<const Dim> out, Val acc) const {

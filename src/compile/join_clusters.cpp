@@ -13,6 +13,7 @@ namespace {
 
 constexpr int kOutside = -2;        // a reader that is no cluster
 constexpr size_t kMostSwept = 600;  // nodes of a sweep over many tensors
+constexpr int kMostRefused = 16;    // before the search for more to join a sweep ends
 
 }  // namespace
 
@@ -160,8 +161,14 @@ static std::vector<std::pair<std::string_view, size_t>> mix_of(const Graph& g, c
   return {counts.begin(), counts.end()};
 }
 
-/// Maps that do the same to different tensors, as optimisers do, become one sweep over all of them; gives a node of
-/// each sweep.
+/// Whether a node of the cluster reads what another makes.
+bool Clusters::reads_from(int reader, int maker) const {
+  std::vector<u32> units = read_units(at(reader).nodes, at(reader).unit);
+  return std::find(units.begin(), units.end(), at(maker).unit) != units.end();
+}
+
+/// Maps that do the same to different tensors, as optimisers do, become one sweep over all of them (not those of a
+/// chain: its kernel would be as deep as the chain is long); gives a node of each sweep.
 std::vector<u32> Clusters::join_alike() {
   std::map<std::vector<std::pair<std::string_view, size_t>>, std::vector<int>> alike;
   for (size_t c = 0; c < clusters_.size(); ++c) {
@@ -174,9 +181,15 @@ std::vector<u32> Clusters::join_alike() {
     for (size_t i = 0; i < list.size(); ++i) {
       if (at(list[i]).nodes.empty()) continue;
       bool joined = false;
-      for (size_t k = i + 1; k < list.size(); ++k)
-        if (!at(list[k]).nodes.empty() && at(list[i]).nodes.size() + at(list[k]).nodes.size() <= kMostSwept)
-          joined |= merge(list[i], list[k]);
+      int refused = 0;
+      for (size_t k = i + 1; k < list.size() && refused < kMostRefused; ++k) {
+        if (at(list[k]).nodes.empty() || at(list[i]).nodes.size() + at(list[k]).nodes.size() > kMostSwept) continue;
+        bool apart = !reads_from(list[i], list[k]) && !reads_from(list[k], list[i]);
+        if (apart && merge(list[i], list[k]))
+          joined = true;
+        else
+          ++refused;
+      }
       if (joined) sweeps.push_back(at(list[i]).nodes[0]);
     }
   return sweeps;

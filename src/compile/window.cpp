@@ -386,7 +386,8 @@ class WindowContraction {
     auto place = [&](Dim channel, Dim pixel) {
       return Coords{at.picture, at.block * panel_row() + channel, at.y, at.x.first + pixel};
     };
-    if (by_channel_) {
+    bool by_channel = by_channel_ && epilogue.fits_tile();
+    if (by_channel) {
       w.set_tile({at.x.count, tile_.lanes, pixels, feature_limit(at.block)});
       Val v = epilogue.value(w, place(loops::lane(), loops::row()), sum);
       sum = w.widened(v, at.x.count, tile_.lanes);
@@ -394,7 +395,7 @@ class WindowContraction {
     Val turned = b.transpose(sum);
     w.set_tile({tile_.lanes, at.x.count, feature_limit(at.block), pixels});
     Coords out = place(loops::row(), loops::lane());
-    if (by_channel_)
+    if (by_channel)
       w.store(group_.outputs[0], out, turned);
     else
       epilogue.store(w, out, turned);

@@ -103,6 +103,7 @@ NamedGraph graph_of(const Manifest& m, const PlanFile& file) {
     constants.emplace_back(name, arrays[k]);
   }
   GraphPtr g = parse_graph(file.graph);
+  check_portable("plan", *g);
   if (g->input_count() != m.inputs.size() + constants.size() || g->outputs().size() != m.outputs.size())
     fail("plan", "expected a graph with the inputs and outputs the manifest names");
   return {bound(*g, m.inputs.size(), constants), m.inputs, m.outputs, m.metadata};

@@ -15,6 +15,7 @@ namespace {
 struct Function {
   FunctionType type;
   GraphPtr body;
+  bool making = false;  // of a derived one
   std::map<std::string, i64> derived;
 };
 
@@ -54,7 +55,7 @@ void note_invoked(const Graph& g, std::set<i64>& found) {
 i64 declare_function(FunctionType type) {
   Table& t = table();
   std::lock_guard lock(t.mutex);
-  t.functions.push_back(std::make_unique<Function>(Function{std::move(type), nullptr, {}}));
+  t.functions.push_back(std::make_unique<Function>(Function{std::move(type), nullptr, false, {}}));
   return static_cast<i64>(t.functions.size()) - 1;
 }
 
@@ -77,6 +78,12 @@ const FunctionType& function_type(i64 id) {
   Table& t = table();
   std::lock_guard lock(t.mutex);
   return t.at(id).type;
+}
+
+bool has_body(i64 id) {
+  Table& t = table();
+  std::lock_guard lock(t.mutex);
+  return t.at(id).body != nullptr;
 }
 
 const GraphPtr& function_body(i64 id) {
@@ -110,14 +117,18 @@ i64 derived_function(i64 id, const std::string& key, FunctionType type, const st
   Table& t = table();
   std::lock_guard lock(t.mutex);
   auto [place, fresh] = t.at(id).derived.try_emplace(key, 0);
-  if (!fresh) return place->second;
-  i64 made = place->second = declare_function(std::move(type));
+  if (fresh) place->second = declare_function(std::move(type));
+  i64 made = place->second;
+  Function& f = t.at(made);
+  if (f.body || f.making) return made;  // else it failed before: others may hold its number already
+  f.making = true;
   try {
     define_function(made, body());
   } catch (...) {
-    t.at(id).derived.erase(key);
+    f.making = false;
     throw;
   }
+  f.making = false;
   return made;
 }
 

@@ -26,6 +26,7 @@ i64 declare_function(FunctionType type);
 void define_function(i64 id, GraphPtr body);
 /// Error for numbers that no function has.
 const FunctionType& function_type(i64 id);
+bool has_body(i64 id);
 /// Error for one without a body yet.
 const GraphPtr& function_body(i64 id);
 /// Whether its body, or what that invokes, may invoke it again.

@@ -1,5 +1,7 @@
 // Control flow and what holds sub-graphs. Type rules and documents stand here; how such an op is differentiated and
 // mapped stands in src/transform.
+#include <pthread.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -323,13 +325,29 @@ std::vector<Type> invoke_type(Types x, const Attrs& attrs) {
 
 /// Each call runs inside the one before it, on the same stack.
 constexpr int kMostDeep = 1000;
+constexpr std::ptrdiff_t kLeastStack = 192 << 10;
+
+/// Bytes of this thread's stack below here.
+std::ptrdiff_t stack_left() {
+  thread_local const char* const end = [] {
+    pthread_attr_t attributes;
+    void* lowest = nullptr;
+    size_t size = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return static_cast<const char*>(nullptr);
+    pthread_attr_getstack(&attributes, &lowest, &size);
+    pthread_attr_destroy(&attributes);
+    return static_cast<const char*>(lowest);
+  }();
+  return static_cast<const char*>(__builtin_frame_address(0)) - end;
+}
 
 std::vector<Array> invoke_by(GraphRunner runner, std::span<const Array> x, const Attrs& attrs) {
   thread_local int depth = 0;
   i64 id = attrs.get<i64>("function");
-  if (depth >= kMostDeep)
-    fail("invoke", "expected calls at most " + std::to_string(kMostDeep) + " deep, got more of '" +
-                       function_type(id).name + "'; does its recursion end? If so, use while_loop");
+  if (depth >= kMostDeep || stack_left() < kLeastStack)
+    fail("invoke", "expected calls at most " + std::to_string(kMostDeep) +
+                       " deep that fit this thread's stack, got more of '" + function_type(id).name +
+                       "'; does its recursion end? If so, use while_loop");
   struct Deeper {
     Deeper() { ++depth; }
     ~Deeper() { --depth; }
@@ -380,8 +398,7 @@ std::span<const OpDef> control_ops() {
        with_graphs("args", {{"body", AttrKind::graph, {}}, {"remat", AttrKind::boolean, false}}), call_type,
        kCallRegion, kCallAxes, Structured{Structured::Kind::call}, RefNone{}, Pure{}, call_samples},
       {"invoke", 1,
-       "The results of a function of this process, by its number: functions may invoke themselves. Calls are at most "
-       "1000 deep.",
+       "The results of a function of this process, by its number: functions may invoke themselves, at most 1000 deep.",
        with_graphs("args", {{"function", AttrKind::integer, {}}}), invoke_type, kInvokeRegion, kInvokeAxes,
        Native{invoke_run, true}, RefArrays{invoke_ref}, Pure{}, invoke_samples},
       {"cond",

@@ -246,8 +246,9 @@ void Context::run_native(const Instruction& i, Bound& bound) {
   try {
     i.op->lower.as<Native>()->run(bound.operands, bound.results, i.attrs);
   } catch (const Error& e) {
-    if (!i.where.line()) throw;
-    throw Error(std::string(e.what()) + " (" + to_string(i.where) + ")");
+    std::string text = e.what(), place = " (" + to_string(i.where) + ")";
+    if (!i.where.line() || text.ends_with(place)) throw;  // once, however deep a function called itself
+    throw Error(text + place);
   }
 }
 

@@ -138,7 +138,7 @@ class Entry {
 
   void give(std::unique_ptr<Bound> b) {
     std::lock_guard lock(mutex_);
-    idle_.push_back(std::move(b));
+    if (idle_.size() < kMostIdle) idle_.push_back(std::move(b));
   }
 
   static constexpr size_t kMostIdle = 8;

@@ -1,5 +1,6 @@
 #include "tenon/recursion.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
@@ -14,11 +15,31 @@ struct Recursion::State {
   std::string name;
   std::vector<Type> results;
   std::unique_ptr<Body> body;
+  std::mutex mutex;
   std::map<std::vector<const TypeData*>, i64> functions;  // by types of the operands
   std::vector<Type> kept;                                 // so that those addresses go on meaning them
+
+  /// The number for operands of these types, declared when it is new.
+  i64 number(const FunctionType& type) {
+    std::vector<const TypeData*> key;
+    for (Type t : type.inputs) key.push_back(t.data());
+    std::lock_guard lock(mutex);
+    auto [place, fresh] = functions.try_emplace(key, 0);
+    if (!fresh) return place->second;
+    kept.insert(kept.end(), type.inputs.begin(), type.inputs.end());
+    return place->second = declare_function(type);
+  }
 };
 
 namespace {
+
+constexpr size_t kMostTraces = 64;  // one inside the other
+
+/// The functions whose bodies this thread traces.
+std::vector<i64>& traced() {
+  thread_local std::vector<i64> open;
+  return open;
+}
 
 /// A body calls itself and others while it is traced: one lock for all, so that nobody waits in a circle.
 std::recursive_mutex& tracing() {
@@ -27,7 +48,13 @@ std::recursive_mutex& tracing() {
 }
 
 /// The body as a graph of its arguments alone: what it holds of numbers and tensors is part of it.
-GraphPtr closed(const Cut& cut, size_t arguments) {
+GraphPtr closed(const Cut& cut, size_t arguments, const std::string& name, const Location& at) {
+  for (const Tensor& t : cut.captures)
+    if (t.node()->level > 0 || t.node()->is(kNoValue))
+      fail("recursion",
+           "expected '" + name + "' to use its arguments and tensors with values, got " + to_string(t.type()) +
+               " of a transform around it; pass it as an argument",
+           at);
   auto types = cut.graph->input_types().first(arguments);
   return make_graph(types, [&](Builder& b, ValueSpan x) {
     Values in(x.begin(), x.end());
@@ -47,32 +74,43 @@ Recursion::Recursion(std::string name, std::vector<Type> results, std::unique_pt
 }
 
 std::vector<Tensor> Recursion::operator()(std::span<const Tensor> operands, Location at) const {
-  std::vector<const TypeData*> key;
-  FunctionType type{state_->name, {}, state_->results};
-  for (const Tensor& x : operands) {
-    type.inputs.push_back(node_of(x, "recursion", at)->type);
-    key.push_back(type.inputs.back().data());
-  }
   State& s = *state_;
-  std::lock_guard lock(tracing());
-  auto [place, fresh] = s.functions.try_emplace(key, 0);
-  if (fresh) {
-    s.kept.insert(s.kept.end(), type.inputs.begin(), type.inputs.end());
-    i64 id = place->second = declare_function(type);
-    try {
-      detail::Trace trace("recursion", {.captures = false, .rebinding = false}, at);
-      std::vector<Tensor> x(operands.begin(), operands.end());
-      std::vector<Tensor*> slots;
-      for (Tensor& t : x) slots.push_back(&t);
-      trace.enter(slots);
-      std::vector<Tensor> y = s.body->call(*this, x);
-      define_function(id, closed(trace.state().cut(y), operands.size()));
-    } catch (...) {
-      s.functions.erase(key);
-      throw;
-    }
+  FunctionType type{s.name, {}, s.results};
+  for (const Tensor& x : operands) {
+    Type t = node_of(x, "recursion", at)->type;
+    for (Dim d : t.shape())
+      if (!d.is_constant())
+        fail("recursion", "expected operands of known sizes for '" + s.name + "', got " + to_string(t), at);
+    type.inputs.push_back(t);
   }
-  return apply(op("invoke"), operands, {{"function", s.functions.at(key)}}, at);
+  i64 id = s.number(type);
+  auto& open = traced();
+  bool inside = std::find(open.begin(), open.end(), id) != open.end();
+  if (!inside && !has_body(id)) trace(id, operands, at);
+  return apply(op("invoke"), operands, {{"function", id}}, at);
+}
+
+void Recursion::trace(i64 id, std::span<const Tensor> operands, const Location& at) const {
+  std::lock_guard lock(tracing());
+  if (has_body(id)) return;  // another thread was first
+  auto& open = traced();
+  if (open.size() >= kMostTraces)
+    fail("recursion", "expected calls of '" + state_->name + "' with operands of a few types, got new ones each time",
+         at);
+  open.push_back(id);
+  try {
+    detail::Trace trace("recursion", {.rebinding = false}, at);
+    std::vector<Tensor> x(operands.begin(), operands.end());
+    std::vector<Tensor*> slots;
+    for (Tensor& t : x) slots.push_back(&t);
+    trace.enter(slots);
+    std::vector<Tensor> y = state_->body->call(*this, x);
+    define_function(id, closed(trace.state().cut(y), operands.size(), state_->name, at));
+  } catch (...) {
+    open.pop_back();
+    throw;
+  }
+  open.pop_back();
 }
 
 Tensor Recursion::operator()(const Tensor& x, Location at) const {

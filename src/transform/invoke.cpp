@@ -65,6 +65,23 @@ Values invoke_transpose(Builder& b, ValueSpan, const Mask&, ValueSpan, const Att
        b.where);
 }
 
+/// The body with its lane first, and zeros without running it where that lane does not: so a mapped call ends with the
+/// last of its lanes, whatever the conditions of the others would be further on.
+GraphPtr guarded_body(const GraphPtr& g) {
+  GraphPtr body = guard_graph(g);
+  std::vector<Type> results = g->output_types();
+  GraphPtr nothing = make_graph(body->input_types(), [&](Builder& b, ValueSpan) {
+    Values y;
+    for (Type t : results) y.push_back(zeros(b, t));
+    return y;
+  });
+  return make_graph(body->input_types(), [&](Builder& b, ValueSpan x) {
+    Values operands{x[0]};
+    append(operands, x);
+    return b.emit(op("cond"), operands, {{"then", body}, {"else", nothing}});
+  });
+}
+
 /// A guarded function guards its own calls: their lanes are those of both.
 Values invoke_guard(Builder& b, Value lane, ValueSpan x, const Attrs& attrs) {
   i64 id = function_of(attrs);
@@ -78,7 +95,7 @@ Values invoke_guard(Builder& b, Value lane, ValueSpan x, const Attrs& attrs) {
   if (!is_recursive(id)) return inline_graph(b, *guard_graph(function_body(id)), operands);
   type.guarded = true;
   type.inputs = types_of(operands);
-  i64 made = derived_function(id, "guard", type, [&] { return guard_graph(function_body(id)); });
+  i64 made = derived_function(id, "guard", type, [&] { return guarded_body(function_body(id)); });
   return emit_invoke(b, operands, made);
 }
 

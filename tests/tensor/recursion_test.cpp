@@ -88,6 +88,47 @@ TEST(Recursion, MapsOverLanes) {
   EXPECT_NEAR(got[2], 6 * std::pow(1.3, 5), 1e-10);
 }
 
+/// Past their end the conditions of lanes hold no more: only that they have ended stops them.
+TEST(Recursion, LanesThatEndedStayEnded) {
+  Recursion f("count", {number()}, [](const Recursion& self, Operands x) -> std::vector<Tensor> {
+    return {cond(
+        x[1] == 0, [](const Tensor& v, const Tensor&) { return v * 0.0; },
+        [&](const Tensor& v, const Tensor& n) { return self(std::vector{v, n - 1})[0] + v; }, x[0], x[1])};
+  });
+  auto call = [&](const Tensor& x, const Tensor& n) { return f(std::vector{x, n})[0]; };
+  auto slope = [&](const Tensor& x, const Tensor& n) {
+    return jvp([&](const Tensor& v) { return call(v, n); })(x, f64(1)).second;
+  };
+  Tensor x = f64({1.5, 2, 3}), n = tensor({0, 3, 1});
+  EXPECT_EQ(vmap(call)(x, n).to_vector(), (std::vector<double>{0, 6, 3}));
+  EXPECT_EQ(vmap(slope)(x, n).to_vector(), (std::vector<double>{0, 3, 1}));
+  auto total = [&](const Tensor& v) { return sum(vmap(call)(v * f64({1, 1, 1}), n)); };
+  EXPECT_EQ(jvp(total)(f64(2), f64(1)).second.item(), 4);
+}
+
+TEST(Recursion, HoldsTensors) {
+  Tensor w = f64({2, 3});
+  Recursion f("weighs", {number()},
+              [w](const Recursion&, Operands x) -> std::vector<Tensor> { return {sum(w * x[0])}; });
+  EXPECT_EQ(f(f64(2)).item(), 10);
+  auto outer = [&](const Tensor& v) {
+    Recursion g("outer", {number()}, [v](const Recursion&, Operands x) -> std::vector<Tensor> { return {v * x[0]}; });
+    return g(f64(2));
+  };
+  expect_error([&] { grad(outer)(f64(1)); }, "of a transform around it; pass it as an argument");
+}
+
+TEST(Recursion, MayBeCalledAgainAfterAnError) {
+  static bool fails = true;
+  Recursion f("twice", {number()}, [](const Recursion&, Operands x) -> std::vector<Tensor> {
+    if (fails) throw std::runtime_error("not yet");
+    return {x[0] * 2.0};
+  });
+  EXPECT_THROW(f(f64(1)), std::runtime_error);
+  fails = false;
+  EXPECT_EQ(f(f64(1)).item(), 2);
+}
+
 TEST(Recursion, OneThatDoesNotCallItselfDerivesInReverse) {
   Recursion cube("cube", {number()},
                  [](const Recursion&, Operands x) -> std::vector<Tensor> { return {x[0] * x[0] * x[0]}; });
@@ -100,7 +141,12 @@ TEST(Recursion, Refuses) {
                "expected forward mode through the recursion of");
   Recursion endless("endless", {number()},
                     [](const Recursion& self, Operands x) -> std::vector<Tensor> { return {self(x[0] + 1)}; });
-  expect_error([&] { endless(f64(0)).eval(); }, "expected calls at most 1000 deep, got more of 'endless'");
+  expect_error([&] { endless(f64(0)).eval(); }, "got more of 'endless'; does its recursion end?");
+  Recursion grows("grows", {number()}, [](const Recursion& self, Operands x) -> std::vector<Tensor> {
+    return {self(concat({x[0], x[0]}, 0))};
+  });
+  expect_error([&] { grows(f64(std::vector<double>{1, 2})); },
+               "expected calls of 'grows' with operands of a few types");
   Recursion wrong("wrong", {number()},
                   [](const Recursion&, Operands x) -> std::vector<Tensor> { return {cast(x[0], DType::f32)}; });
   expect_error([&] { wrong(f64(0)); }, "expected a body of 'wrong' from (f64[]) to (f64[]), as it was declared");
