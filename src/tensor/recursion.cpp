@@ -33,7 +33,7 @@ struct Recursion::State {
 
 namespace {
 
-constexpr size_t kMostTraces = 64;  // one inside the other
+constexpr size_t kMostTraces = 48;  // one inside the other
 
 /// The functions whose bodies this thread traces.
 std::vector<i64>& traced() {
