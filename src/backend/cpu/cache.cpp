@@ -42,7 +42,8 @@ std::string place(std::string_view text, Isa isa) {
   std::string folder = cache_folder();
   if (folder.empty()) return "";
   loops::KernelKey key = loops::kernel_key(text);
-  u64 made_by = mix(static_cast<u64>(isa), kEmitterVersion);
+  // Compilers of this library evaluate arguments in different orders, and so do instructions come.
+  u64 made_by = mix(mix(static_cast<u64>(isa), kEmitterVersion), hash_text(__VERSION__));
   char file[64];
   std::snprintf(file, sizeof file, "/%016llx%016llx.o", static_cast<unsigned long long>(mix(key.high, made_by)),
                 static_cast<unsigned long long>(mix(key.low, made_by)));

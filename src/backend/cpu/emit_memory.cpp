@@ -343,10 +343,13 @@ void Emitter::emit_gather(Val v) {
   DType index_type = at(from).tile.dtype;
   Access a = access(n, offset_without(kernel_.buffers[static_cast<size_t>(n.buffer)], kernel_.index(n), n.at));
   bool instruction = vector_bits_ == 512 && a.size >= 4 && a.lane_stride.is_constant();
+  Dim extent = a.buffer->shape[static_cast<size_t>(n.at)];
+  bool any = extent.is_constant() && extent.value() > 0;  // of an empty axis nothing can be read
   for (int r = 0; r < a.cut.rows; ++r)
     for (int p = 0; p < a.cut.pieces(); ++p) {
       int length = a.cut.length(p), first = p * a.cut.width;
       Value *ok = row_inside(a, r), *offsets = axis_offsets(a, operand(from, r, p, length), index_type, true);
+      if (!any) ok = both(ok, scopes_->below(extent, 0));
       if (length == 1) {
         Value* pointer = b_.CreateGEP(a.type, element_pointer(a, r, first), offsets);
         pieces(v).push_back(load_element(a, pointer, both(ok, lane_inside(a, first))));

@@ -459,7 +459,8 @@ const Step* gather(Frame& f, const Step* s) {
   const I* at = tile<I>(f, s->a);
   i64 down = stride(f, s->row_stride, 0), right = stride(f, s->lane_stride, 0);
   i64 step = f.dims[s->axis_stride], last = f.dims[s->axis_extent] - 1;
-  i64 rows = within(f, s->rows, s->row_limit), lanes = within(f, s->lanes, s->lane_limit);
+  // Of an empty axis nothing can be read.
+  i64 rows = last < 0 ? 0 : within(f, s->rows, s->row_limit), lanes = within(f, s->lanes, s->lane_limit);
   for (i64 r = 0; r < s->rows; ++r, to += s->lanes, at += s->lanes) {
     i64 n = r < rows ? lanes : 0;
     for (i64 l = 0; l < n; ++l) {
