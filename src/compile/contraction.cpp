@@ -365,8 +365,8 @@ class TiledContraction {
 
   // -------------------------------------------------------------- products
 
-  /// Strips of rows are copied where steps lie so many bytes apart and so many lanes use them: 128 only repay the copy.
   static constexpr i64 kFewRows = 4, kIdle = 50;  // 1 / kIdle of the rows: worth a second loop
+  /// Strips of rows are copied where steps lie so many bytes apart and so many lanes use them: 128 only repay the copy.
   static constexpr i64 kStripLanes = 256, kStripDepth = 64, kFarApart = 1024;
   /// What of the second cache all panels may take, in bytes.
   static constexpr i64 kCache = 512 * 1024;

@@ -215,7 +215,7 @@ class RowsLowering {
     });
   }
 
-  /// Rows of a plane lie far apart, where the processor does not foresee the next one.
+  /// What loops over rows read next: those of a plane lie far apart, where the processor does not foresee them.
   void fetch_next(Dim l, Dim end) {
     if (target_.compiled) w_.fetch_ahead(l, min(l + Dim(1), end - Dim(1)));
   }
@@ -306,33 +306,31 @@ class RowsLowering {
 
   /// Row p, of which `symbol` is counted up from row to row. A row is read from memory by its first pass; the pass that
   /// computes most, the last reduction or what comes after the only one, fetches the next row meanwhile.
-  void run_row(Dim p, Dim symbol, Dim last) {
+  void run_row(Dim p, Dim symbol, Dim end) {
     Coords outer = coordinates(p, kept_);
-    auto fetch_row = [&] {
-      if (target_.compiled && axes_.lead == 0 && one_chunk_) w_.fetch_ahead(symbol, min(symbol + Dim(1), last));
-    };
+    bool fetches = axes_.lead == 0 && one_chunk_;
     hoist(0, outer);
     for (int level = 0; level < levels_; ++level) {
       std::vector<Row> rows = rows_of(level);
       allocate_kept(level);
-      if (level > 0 && level + 1 == levels_) fetch_row();
+      if (fetches && level > 0 && level + 1 == levels_) fetch_next(symbol, end);
       if (one_chunk_)
         finish_rows(rows, outer, accumulate(rows, outer, 0));
       else
         finish_rows(rows, outer, accumulate_chunks(rows, outer));
-      if (axes_.lead == 0) w_.fetch_nothing();
+      w_.fetch_nothing();
       read_kept(level, outer);
       hoist(level + 1, outer);
     }
     store_outer(outer, p);
-    if (levels_ == 1) fetch_row();
+    if (fetches && levels_ == 1) fetch_next(symbol, end);
     store_elements(outer);
-    if (axes_.lead == 0) w_.fetch_nothing();
+    w_.fetch_nothing();
     w_.keep_nothing();
   }
 
   void run_together() {
-    w_.builder().parallel("p", outer_, [&](Dim p) { run_row(p, p, outer_ - Dim(1)); });
+    w_.builder().parallel("p", outer_, [&](Dim p) { run_row(p, p, outer_); });
   }
 
   // -------------------------------------------------------------- columns
@@ -370,7 +368,7 @@ class RowsLowering {
       });
       Dim first = c * Dim(kColumnChunk);
       Dim count = min(outer_ - first, kColumnChunk);
-      w_.builder().serial("r", count, [&](Dim r) { run_row(first + r, r, count - Dim(1)); });
+      w_.builder().serial("r", count, [&](Dim r) { run_row(first + r, r, count); });
     });
     w_.builder().parallel("o", ceildiv(length_, kLanesAPiece), [&](Dim o) {
       Dim first = o * Dim(kLanesAPiece);
