@@ -3,6 +3,7 @@
 // an operand runs along another axis, tiles are turned (turned_map.h).
 #include <algorithm>
 
+#include "base/list.h"
 #include "compile/group.h"
 #include "compile/turned_map.h"
 
@@ -78,19 +79,14 @@ class Part {
   /// Numbers that are computed on the way: made once in an iteration, before its loop.
   void find_numbers(const GraphIndex& index, const Group& group) {
     if (product(shape_) == Dim(1)) return;
-    std::vector<bool> seen(g_.value_count(), false);
     std::vector<u32> open = outputs_;
-    while (!open.empty()) {
-      u32 n = index.producer[open.back()];
-      open.pop_back();
-      for (u32 v : g_.operands(g_.nodes()[n])) {
+    for (size_t k = 0; k < open.size(); ++k)
+      for (u32 v : g_.operands(g_.nodes()[index.producer[open[k]]])) {
         u32 p = index.producer[v];
-        if (p == GraphIndex::kInput || !group.computed.contains(p) || seen[v]) continue;
-        seen[v] = true;
+        if (p == GraphIndex::kInput || !group.computed.contains(p)) continue;
         bool number = g_.nodes()[p].op->lower.as<Scalar>() && g_.type(v).size() == Dim(1);
-        (number ? numbers_ : open).push_back(v);
+        add_once(number ? numbers_ : open, v);
       }
-    }
   }
 
   /// Rows taken from a table in memory, each in one iteration: where the table is far, rows are fetched ahead.
