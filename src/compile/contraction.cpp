@@ -225,15 +225,14 @@ class TiledContraction {
     return roles_.lanes.extent - panel * Dim(tile_.lanes);
   }
 
-  /// Tiles of two heights, equal or one less, where the last one of one height would leave much of it idle and every
-  /// unit has all of them (and whole panels: of others the verifier cannot prove that units keep apart).
+  /// Tiles of two heights where the last one of one height would leave much of it idle and every unit has all of them
+  /// (and whole panels: of others the verifier cannot prove that units keep apart).
   void choose_heights(const ProductUnits& u) {
     Dim rows = roles_.rows.extent;
     if (strips_ || u.strips != Dim(1) || !provably_divisible(roles_.lanes.extent, tile_.lanes)) return;
     if (!rows.is_constant() || tile_.rows < 3 || rows.value() <= tile_.rows) return;
     i64 idle = row_tiles_.value() * tile_.rows - rows.value();
-    taller_ = rows - row_tiles_ * Dim(tile_.rows - 1);
-    two_heights_ = taller_.value() > 0 && idle * kIdle > rows.value();
+    if (idle * kIdle > rows.value()) two_heights_.emplace(rows, tile_.rows);
   }
 
   Dim row_limit(Dim row) const {
@@ -399,9 +398,8 @@ class TiledContraction {
             b.serial("j", panels, one);
           });
         };
-        if (!two_heights_) return tiles_of(tile_.rows, tiles, 0, first * Dim(tile_.rows));
-        tiles_of(tile_.rows, taller_, 0, 0);
-        tiles_of(tile_.rows - 1, tiles - taller_, taller_, taller_ * Dim(tile_.rows));
+        if (two_heights_) return two_heights_->each(tiles_of);
+        tiles_of(tile_.rows, tiles, 0, first * Dim(tile_.rows));
       };
       Dim whole = view_.red_extents.empty() ? Dim(1) : view_.red_extents[0];
       Fill fill = [&](const Part& part) {
@@ -567,8 +565,8 @@ class TiledContraction {
   Roles roles_{};
   ContractionTile tile_;
   Dim panels_, row_tiles_, depth_;
-  bool packed_ = true, turned_ = false, by_rows_ = false, two_heights_ = false;
-  Dim taller_ = 0;                                      // tiles of the greater height, which come first
+  bool packed_ = true, turned_ = false, by_rows_ = false;
+  std::optional<TwoHeights> two_heights_;
   bool own_ = false, copied_ = false, copies_ = false;  // panels: a unit's own, copied on first use, this is that use
   std::span<const Dim> outer_of_;                       // of the tile being written
   Dim row_of_, panel_of_;

@@ -41,6 +41,13 @@ int balanced(Dim extent, int most) {
   return static_cast<int>((n + parts - 1) / parts);
 }
 
+TwoHeights::TwoHeights(Dim extent, int most) : height(balanced(extent, most)), taller(ceildiv(extent, height)) {
+  if (!extent.is_constant()) return;
+  Dim tiles = taller;
+  taller = extent - tiles * Dim(height - 1);
+  shorter = tiles - taller;
+}
+
 ContractionTile contraction_tile(const Target& target, DType dtype, Dim rows, Dim lanes) {
   bool wide = target.vector_bits == 512;
   std::span<const ContractionTile> tiles = wide ? std::span<const ContractionTile>(kWide) : kNarrow;

@@ -7,6 +7,23 @@ namespace tn {
 /// Extent cut into equal parts of at most `most`, as many as it takes; `most` where the extent is any.
 int balanced(Dim extent, int most);
 
+/// An extent cut into tiles of at most `most` of two heights, equal or one less, so that none of it is computed for
+/// nothing; all are of one height where the extent is any.
+struct TwoHeights {
+  int height = 1;               // of the taller, which come first
+  Dim taller = 0, shorter = 0;  // how many
+
+  TwoHeights() = default;
+  TwoHeights(Dim extent, int most);
+  Dim count() const { return taller + shorter; }
+  /// Calls f(height, tiles, tiles before them, their first element) for each height that there is.
+  template <class F>
+  void each(F f) const {
+    if (taller != Dim(0)) f(height, taller, Dim(0), Dim(0));
+    if (shorter != Dim(0)) f(height - 1, shorter, taller, taller * Dim(height));
+  }
+};
+
 /// A register tile of a contraction: rows x lanes accumulators.
 struct ContractionTile {
   int rows = 1, lanes = 1;

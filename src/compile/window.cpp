@@ -128,7 +128,7 @@ class WindowContraction {
     tile_ = window_tile(target, v.dtype, view.result[1], view.features);
     block_ = target.vector_bits == 512 && tile_.lanes % 16 == 0 ? 16 : 8;
     blocks_ = ceildiv(view.features, tile_.lanes);
-    choose_columns();
+    columns_ = TwoHeights(view_.result[1], tile_.rows);
     choose_rows();
     choose_packing(g, index, group);
     Dim pictures[] = {view.pictures, view.channels, view.image[0], view.image[1]};
@@ -169,16 +169,6 @@ class WindowContraction {
   // Packing a weight takes as long as multiplying it with some ten pixels: units of kUnitPixels hardly notice, if
   // kUnits are left for threads to share. What takes no longer than a phase of its own does is packed by every unit.
   static constexpr i64 kUnitPixels = 2560, kLeastPixels = 1280, kUnits = 32, kPackedAtOnce = 32 << 10;
-
-  /// A row of pixels is cut into tiles of two heights, equal or one less, so that no pixel is computed for nothing.
-  void choose_columns() {
-    Dim pixels = view_.result[1];
-    columns_ = taller_ = ceildiv(pixels, tile_.rows);
-    exact_ = provably_divisible(pixels, tile_.rows);
-    if (exact_ || !pixels.is_constant()) return;
-    taller_ = pixels - columns_ * Dim(tile_.rows - 1);
-    exact_ = true;
-  }
 
   /// Rows of the result that one unit computes: the whole picture where there are many and it fits.
   void choose_rows() {
@@ -348,15 +338,12 @@ class WindowContraction {
                                                                     : min(view_.result[0] - first, rows_);
     b.serial("o", blocks_, [&](Dim block) {
       b.serial("y", rows, [&](Dim y) {
-        auto tiles = [&](int pixels, Dim count, Dim before, Dim from) {
-          if (count == Dim(0)) return;
+        columns_.each([&](int pixels, Dim count, Dim before, Dim from) {
           b.serial("x", count, [&](Dim x) {
             Pixels at{before + x, from + x * Dim(pixels), pixels};
             tile(w, epilogue, copy, {picture, block, first + y, at}, y);
           });
-        };
-        tiles(tile_.rows, taller_, 0, 0);
-        tiles(tile_.rows - 1, columns_ - taller_, taller_, taller_ * Dim(tile_.rows));
+        });
       });
     });
   }
@@ -382,7 +369,8 @@ class WindowContraction {
       Dim panel = at.block * panel_size() + c * tap_count() * panel_row();
       return std::vector<Val>{taps(w, copy, corner + c * copy.plane(), panel, inside, carried[0], at.x.count)};
     })[0];
-    Dim pixels = exact_ ? kNoLimit : view_.result[1] - at.x.first;
+    bool exact = view_.result[1].is_constant() || provably_divisible(view_.result[1], tile_.rows);
+    Dim pixels = exact ? kNoLimit : view_.result[1] - at.x.first;
     auto place = [&](Dim channel, Dim pixel) {
       return Coords{at.picture, at.block * panel_row() + channel, at.y, at.x.first + pixel};
     };
@@ -415,8 +403,8 @@ class WindowContraction {
   /// Spread over a tile's channels: some of the next picture comes to the second cache, and what the tile will be
   /// stored to (or added to) comes to the first. A row of pixels that began with the tile before is fetched to its end.
   void fetch_ahead(KernelWriter& w, const Place& at, Dim c) const {
-    Dim tile = (at.block * view_.result[0] + at.y) * columns_ + at.x.number;
-    Dim tiles = blocks_ * view_.result[0] * columns_;
+    Dim tile = (at.block * view_.result[0] + at.y) * columns_.count() + at.x.number;
+    Dim tiles = blocks_ * view_.result[0] * columns_.count();
     if (next_) next_->fetch(w, at.picture, tile * view_.channels + c, tiles * view_.channels);
     i64 each = 1;
     if (view_.channels.is_constant() && view_.channels != Dim(0))
@@ -455,8 +443,8 @@ class WindowContraction {
   ContractionTile tile_;
   std::optional<NextPicture> next_;
   std::vector<Touch> stored_;
-  Dim blocks_, columns_, taller_, rows_ = 1, row_blocks_ = 1;
-  bool exact_ = false;
+  Dim blocks_, rows_ = 1, row_blocks_ = 1;
+  TwoHeights columns_;  // of the pixels of a row
   int panels_ = -1, block_ = 16;
   bool packs_inside_ = false, by_channel_ = false;
   i64 pictures_ = 1;  // of a unit

@@ -29,11 +29,7 @@ class WindowGradient {
     channels_ = view.pictures.value();
     tile_ = gradient_tile(target, v.dtype, features_);
     panels_ = (features_ + tile_.lanes - 1) / tile_.lanes;
-    // Tiles of two heights, equal or one less, so that no row is wasted.
-    i64 tiles = (channels_ + tile_.rows - 1) / tile_.rows;
-    low_ = static_cast<int>(channels_ / tiles);
-    taller_ = channels_ % tiles;
-    shorter_ = tiles - taller_;
+    tiles_ = TwoHeights(Dim(channels_), tile_.rows);
     block_ = target.vector_bits == 512 && tile_.lanes % 16 == 0 ? 16 : std::min(8, tile_.lanes);
     choose_bands();
   }
@@ -139,8 +135,7 @@ class WindowGradient {
     loops::Builder& b = w.builder();
     b.serial("y", ceildiv(view_.taps[0], band_), [&](Dim band) {
       Dim first = band * band_;
-      auto tiles = [&](int height, Dim count, Dim before, Dim first_channel) {
-        if (count == Dim(0)) return;
+      tiles_.each([&](int height, Dim count, Dim before, Dim first_channel) {
         b.serial("c", count, [&](Dim c) {
           b.serial("o", panels_, [&](Dim o) {
             b.serial("u", tap_rows_, [&](Dim u) {
@@ -150,9 +145,7 @@ class WindowGradient {
             });
           });
         });
-      };
-      tiles(low_ + 1, taller_, 0, 0);
-      tiles(low_, shorter_, taller_, Dim(taller_ * (low_ + 1)));
+      });
     });
   }
 
@@ -164,7 +157,7 @@ class WindowGradient {
   void fetch_ahead(KernelWriter& w, const Place& at, Dim y) const {
     Dim taps = tap_rows_ * view_.result[1];
     Dim sum = (at.number * Dim(panels_) + at.panel) * taps + at.u * view_.result[1] + at.t;
-    Dim rows = view_.taps[0], sums = Dim((taller_ + shorter_) * panels_) * taps;
+    Dim rows = view_.taps[0], sums = tiles_.count() * Dim(panels_) * taps;
     for (const NextPicture& next : next_) next.fetch(w, at.picture, sum * rows + y, sums * rows);
   }
 
@@ -215,8 +208,9 @@ class WindowGradient {
   const ContractionView& v_;
   const WindowView& view_;
   WindowView planes_;  // one picture: its planes are what the convolution calls pictures
-  i64 groups_, features_, channels_, panels_, taller_ = 0, shorter_ = 0;
-  int low_ = 1, block_ = 16;
+  i64 groups_, features_, channels_, panels_;
+  TwoHeights tiles_;  // of the channels
+  int block_ = 16;
   ContractionTile tile_;
   std::vector<NextPicture> next_;
   Dim band_, group_at_, first_tap_, tap_rows_;

@@ -281,6 +281,11 @@ inline bool is(const OpDef& op, Structured::Kind kind) {
   return s && s->kind == kind;
 }
 inline bool is_constant(const Node& n) { return is(*n.op, Structured::Kind::constant); }
+/// Whether it means something in this process alone.
+inline bool is_local(const OpDef& op) {
+  const auto* native = op.lower.as<Native>();
+  return native && native->local;
+}
 
 /// Checks operand count, kinds and attributes against the signature; the attributes with defaults filled in. Throws
 /// Error.

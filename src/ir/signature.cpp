@@ -92,7 +92,7 @@ Attrs check_call(const OpDef& op, std::span<const Type> operands, const Attrs& a
 }
 
 void check_portable(std::string_view where, const Node& n) {
-  if (const auto* native = n.op->lower.as<Native>(); native && native->local)
+  if (is_local(*n.op))
     fail(where,
          "expected ops that a file can hold, got " + std::string(n.op->name) +
              ", a function of this process; take it out of the network",

@@ -263,7 +263,7 @@ class Importer : BodyImporter {
 
   /// An op of ours (a plugin's, say) written under our domain: attributes by their names.
   Values own_op(const OpDef& ours, const NodeDef& n, const Values& in) {
-    if (const auto* native = ours.lower.as<Native>(); native && native->local)
+    if (is_local(ours))
       fail(n.op_type, "expected an op that a file can hold, got one that is a function of the process that wrote it");
     std::vector<NamedAttr> attrs;
     for (const Attribute& a : n.attributes) {

@@ -1,10 +1,10 @@
 // Control flow and what holds sub-graphs. Type rules and documents stand here; how such an op is differentiated and
 // mapped stands in src/transform.
-#include <pthread.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "base/stack.h"
 #include "ir/function.h"
 #include "op/families.h"
 #include "op/region_rules.h"
@@ -326,20 +326,6 @@ std::vector<Type> invoke_type(Types x, const Attrs& attrs) {
 /// Each call runs inside the one before it, on the same stack.
 constexpr int kMostDeep = 1000;
 constexpr std::ptrdiff_t kLeastStack = 192 << 10;
-
-/// Bytes of this thread's stack below here.
-std::ptrdiff_t stack_left() {
-  thread_local const char* const end = [] {
-    pthread_attr_t attributes;
-    void* lowest = nullptr;
-    size_t size = 0;
-    if (pthread_getattr_np(pthread_self(), &attributes) != 0) return static_cast<const char*>(nullptr);
-    pthread_attr_getstack(&attributes, &lowest, &size);
-    pthread_attr_destroy(&attributes);
-    return static_cast<const char*>(lowest);
-  }();
-  return static_cast<const char*>(__builtin_frame_address(0)) - end;
-}
 
 std::vector<Array> invoke_by(GraphRunner runner, std::span<const Array> x, const Attrs& attrs) {
   thread_local int depth = 0;

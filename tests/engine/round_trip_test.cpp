@@ -29,12 +29,6 @@ NamedGraph network_of(const OpDef& op, const Sample& s) {
   return {g, numbered("in", g->input_count()), numbered("out", g->outputs().size()), {}};
 }
 
-/// What means something in the process that made it alone is in no file.
-bool is_local(const OpDef& op) {
-  const auto* native = op.lower.as<Native>();
-  return native && native->local;
-}
-
 template <class F>
 void expect_refused(const OpDef& op, F store) {
   try {

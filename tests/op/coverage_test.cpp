@@ -63,8 +63,7 @@ Met count(const OpDef& op) {
 bool is_control(const OpDef& op) {
   for (const AttrSpec& a : op.signature.attrs)
     if (a.kind == AttrKind::graph) return true;
-  const auto* native = op.lower.as<Native>();
-  return op.lower.as<Structured>() || (native && native->local);
+  return op.lower.as<Structured>() || is_local(op);
 }
 
 /// Numbers in, numbers out: NaN and infinities have a meaning that must hold.
