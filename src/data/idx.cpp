@@ -63,10 +63,11 @@ void swap_elements(std::vector<unsigned char>& bytes_, size_t width) {
 }  // namespace
 
 Tensor load_idx(const std::string& path) {
+  struct stat info{};
+  // Before it is opened: a pipe would hold that up.
+  if (!stat(path.c_str(), &info) && !S_ISREG(info.st_mode)) refuse(path, "a regular file", "something else");
   File file(gzopen(path.c_str(), "rb"));
   if (!file) refuse(path, "a readable file", "one that cannot be opened");
-  struct stat info{};
-  if (stat(path.c_str(), &info) || !S_ISREG(info.st_mode)) refuse(path, "a regular file", "something else");
   std::array<unsigned char, 4> head{};
   read(file.get(), path, head.data(), 4);
   if (head[0] || head[1] || head[3] == 0 || head[3] > 8) refuse(path, "an IDX file of rank 1 to 8", "another header");

@@ -90,13 +90,14 @@ PlanFile sections_of(std::string_view bytes, const std::string& name) {
 }
 
 std::shared_ptr<void> map_file(const std::string& path, std::string_view& bytes) {
-  int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  int file = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);  // a pipe must not hold it up: it is refused
   if (file < 0) refuse(path, std::string("cannot be opened: ") + std::strerror(errno));
   struct stat info{};
   bool regular = !::fstat(file, &info) && S_ISREG(info.st_mode);
   auto size = static_cast<size_t>(info.st_size);
   void* memory = regular && size ? ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE | MAP_POPULATE, file, 0) : MAP_FAILED;
   ::close(file);
+  if (!regular) refuse(path, "expected a plan file, got what is no regular file");
   if (memory == MAP_FAILED) refuse(path, "expected a plan file, got an empty file or none that can be mapped");
   bytes = {static_cast<const char*>(memory), size};
   return {memory, [size](void* p) { ::munmap(p, size); }};

@@ -41,7 +41,7 @@ struct Mapping {
 };
 
 std::shared_ptr<Mapping> map_file(const std::string& path) {
-  int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  int file = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);  // a pipe must not hold it up: it is refused
   if (file < 0) bad(path, std::string("cannot be opened: ") + std::strerror(errno));
   auto mapping = std::make_shared<Mapping>();
   struct stat info{};

@@ -1,3 +1,4 @@
+#include <sys/stat.h>
 #include <tenon/data.h>
 #include <zlib.h>
 
@@ -105,6 +106,9 @@ TEST(Idx, HostileFiles) {
 TEST(Idx, NoFile) {
   expect_error([] { load_idx("/nowhere/at-all"); }, "cannot be opened");
   expect_error([] { load_idx(testing::TempDir()); }, "regular file");
+  TemporaryFile pipe("pipe");
+  ASSERT_EQ(::mkfifo(pipe.path.c_str(), 0600), 0);  // must not hold it up
+  expect_error([&] { load_idx(pipe.path); }, "regular file");
 }
 
 }  // namespace

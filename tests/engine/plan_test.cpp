@@ -1,4 +1,6 @@
 // Plan files: what is stored runs without being lowered or compiled again, and nothing else is believed.
+#include <sys/stat.h>
+
 #include <atomic>
 #include <cstring>
 #include <fstream>
@@ -113,7 +115,11 @@ TEST(Plan, IsSavedAndMapped) {
   expect_same(Context(loaded).run({pictures(2)})[0], Context(built).run({pictures(2)})[0]);
   expect_error([&] { built.save("/nowhere/a.plan"); }, "'/nowhere/a.plan' cannot be created");
   expect_error([&] { Plan::load(folder / "none"); }, "cannot be opened");
-  expect_error([&] { Plan::load(folder.path.string()); }, "none that can be mapped");
+  expect_error([&] { Plan::load(folder.path.string()); }, "no regular file");
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);  // must not hold it up
+  expect_error([&] { Plan::load(folder / "pipe"); }, "no regular file");
+  write_file("test", folder / "empty", "");
+  expect_error([&] { Plan::load(folder / "empty"); }, "none that can be mapped");
 }
 
 TEST(Plan, OfAnotherMachineIsBuiltAgainAndSaysSo) {

@@ -167,6 +167,14 @@ TEST_F(Files, SafetensorsThatLie) {
   expect_error([&] { write("[]", 0); }, "no table");
 }
 
+/// Nobody writes into the pipe, so opening it must not wait.
+TEST_F(Files, APipeIsRefused) {
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  expect_error([&] { load_safetensors(path("pipe")); }, "is no regular file");
+  expect_error([&] { load_npy(path("pipe")); }, "is no regular file");
+  expect_error([&] { load_npz(path("pipe")); }, "is no regular file");
+}
+
 TEST_F(Files, SafetensorsOfManyEmptyTensors) {
   NamedTensors given{{"first", zeros({0})}};
   for (int i = 0; i < 40; ++i) given.emplace_back("t" + std::to_string(i), i % 3 ? ones({2}) : zeros({0, 4}));
