@@ -55,6 +55,11 @@ struct Adam {
              Location at = Location::current());
 };
 
+/// Those of AdamW, whose weights decay unless that is switched off.
+struct AdamWOptions {
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 1e-2;
+};
+
 Sgd sgd_for(const std::vector<Tensor*>& parameters, const SgdOptions& options, Location at);
 Adam adam_for(const std::vector<Tensor*>& parameters, const AdamOptions& options, bool decoupled, Location at);
 
@@ -67,8 +72,9 @@ Adam adam(const Model& model, const AdamOptions& options = {}, Location at = Loc
   return adam_for(parameters(model), options, false, at);
 }
 template <class Model>
-Adam adamw(const Model& model, AdamOptions options = {.weight_decay = 1e-2}, Location at = Location::current()) {
-  return adam_for(parameters(model), options, true, at);
+Adam adamw(const Model& model, const AdamWOptions& options = {}, Location at = Location::current()) {
+  const auto& [lr, beta1, beta2, epsilon, weight_decay] = options;
+  return adam_for(parameters(model), {lr, beta1, beta2, epsilon, weight_decay}, true, at);
 }
 
 /// One step with the gradients that `backward` left in `grad()`; parameters become new leaves and start at zero again.

@@ -94,6 +94,24 @@ TEST(Optim, AStepOverAllParametersIsOneSweep) {
   set_tier(Tier::automatic);
 }
 
+TEST(Optim, AdamWDecaysWhateverElseIsNamed) {
+  Net net = Net::make();
+  EXPECT_EQ(optim::adamw(net).weight_decay, 1e-2);
+  EXPECT_EQ(optim::adamw(net, {.lr = 0.5}).weight_decay, 1e-2);
+  EXPECT_EQ(optim::adamw(net, {.weight_decay = 0}).weight_decay, 0);
+  EXPECT_EQ(optim::adam(net).weight_decay, 0);
+  optim::Adam all = optim::adamw(net, {.lr = 0.5, .beta1 = 0.1, .beta2 = 0.2, .epsilon = 0.3, .weight_decay = 0.4});
+  EXPECT_EQ(std::tuple(all.lr.item(), all.beta1, all.beta2, all.epsilon, all.weight_decay, all.decoupled),
+            std::tuple(0.5, 0.1, 0.2, 0.3, 0.4, true));
+  // Without a gradient only the decay moves a weight.
+  net.fc.weight = ones({2, 3});
+  optim::Adam adamw = optim::adamw(net, {.lr = 0.5});
+  Net gradients = net;
+  for (Tensor* g : parameters(gradients)) *g = zeros_like(*g);
+  adamw.update(net, gradients);
+  EXPECT_FLOAT_EQ(net.fc.weight(0, 0).item<float>(), 1 - 0.5f * 1e-2f);
+}
+
 TEST(Optim, StepAfterBackward) {
   Net net = Net::make();
   for (Tensor* p : parameters(net)) p->requires_grad();
