@@ -49,6 +49,12 @@ void check_rate(const char* who, double lr, double weight_decay, const Location&
          at);
 }
 
+/// f64 where a parameter is, whose digits a rate of f32 would not have.
+Tensor rate_for(const std::vector<Tensor*>& parameters, double lr, const Location& at) {
+  bool doubles = std::any_of(parameters.begin(), parameters.end(), [&](auto* p) { return p->dtype(at) == DType::f64; });
+  return {Arg(lr, at), doubles ? DType::f64 : DType::f32};
+}
+
 std::vector<Tensor> zeros_for(const std::vector<Tensor*>& parameters) {
   std::vector<Tensor> made;
   for (const Tensor* p : parameters) made.push_back(zeros_like(*p));
@@ -67,7 +73,7 @@ Sgd sgd_for(const std::vector<Tensor*>& parameters, const SgdOptions& o, Locatio
              " and dampening " + std::to_string(o.dampening),
          at);
   Sgd made{.momentum = o.momentum, .dampening = o.dampening, .weight_decay = o.weight_decay, .nesterov = o.nesterov};
-  made.lr = Tensor(o.lr, DType::f32);
+  made.lr = rate_for(parameters, o.lr, at);
   made.step = Tensor(0, DType::i64);
   if (o.momentum != 0) made.velocity = zeros_for(parameters);
   return made;
@@ -79,7 +85,7 @@ void Sgd::apply(const std::vector<Tensor*>& parameters, const std::vector<Tensor
   else
     check_match("sgd", parameters, gradients, {}, at);
   // The first step takes the gradient undampened, as PyTorch does.
-  Tensor share = momentum != 0 && dampening != 0 ? where(step == 0, 1.0, Tensor(1 - dampening, DType::f32)) : Tensor();
+  Tensor share = momentum != 0 && dampening != 0 ? where(step == 0, 1.0, Tensor(1 - dampening, DType::f64)) : Tensor();
   for (size_t i = 0; i < parameters.size(); ++i) {
     Tensor& p = *parameters[i];
     Tensor g = *gradients[i];
@@ -101,7 +107,7 @@ Adam adam_for(const std::vector<Tensor*>& parameters, const AdamOptions& o, bool
     fail("adam", "expected betas in [0, 1), got " + std::to_string(o.beta1) + " and " + std::to_string(o.beta2), at);
   Adam made{
       .beta1 = o.beta1, .beta2 = o.beta2, .epsilon = o.epsilon, .weight_decay = o.weight_decay, .decoupled = decoupled};
-  made.lr = Tensor(o.lr, DType::f32);
+  made.lr = rate_for(parameters, o.lr, at);
   made.step = Tensor(0, DType::i64);
   made.exp_avg = zeros_for(parameters);
   made.exp_avg_sq = zeros_for(parameters);

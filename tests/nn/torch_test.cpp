@@ -198,13 +198,13 @@ void check_steps(const std::string& name, Make make) {
   check_steps(name, make, [](const std::vector<Tensor*>&) { return Tensor(); });
 }
 
-constexpr double kRate = 0x1p-6;
+constexpr double kRate = 0.015;
 
 TEST(Torch, Sgd) {
   check_steps("sgd", [](const Mlp& m) { return optim::sgd(m, {.lr = kRate}); });
   check_steps("sgd_decay", [](const Mlp& m) { return optim::sgd(m, {.lr = kRate, .weight_decay = 0.1}); });
   check_steps("sgd_momentum",
-              [](const Mlp& m) { return optim::sgd(m, {.lr = kRate, .momentum = 0.9, .dampening = 0.25}); });
+              [](const Mlp& m) { return optim::sgd(m, {.lr = kRate, .momentum = 0.9, .dampening = 0.1}); });
   check_steps("sgd_nesterov", [](const Mlp& m) {
     return optim::sgd(m, {.lr = kRate, .momentum = 0.9, .weight_decay = 0.01, .nesterov = true});
   });

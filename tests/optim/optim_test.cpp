@@ -94,6 +94,22 @@ TEST(Optim, AStepOverAllParametersIsOneSweep) {
   set_tier(Tier::automatic);
 }
 
+TEST(Optim, ARateHasTheDigitsOfTheParameters) {
+  auto after_one_step = [](auto make, DType dtype) {
+    nn::Linear fc{.weight = ones({1}, dtype), .bias = ones({1}, dtype)}, gradients = fc;
+    auto optimizer = make(fc);
+    EXPECT_EQ(optimizer.lr.dtype(), dtype);
+    optimizer.update(fc, gradients);
+    return fc.weight.item();
+  };
+  auto sgd = [](const nn::Linear& m) { return optim::sgd(m, {.lr = 1e-3}); };
+  auto adam = [](const nn::Linear& m) { return optim::adam(m, {.lr = 1e-3}); };
+  EXPECT_EQ(after_one_step(sgd, DType::f64), 1 - 1e-3);
+  EXPECT_EQ(after_one_step(sgd, DType::f32), 1 - 1e-3f);
+  EXPECT_NEAR(after_one_step(adam, DType::f64), 1 - 1e-3 / (1 + 1e-8), 1e-15);
+  after_one_step(adam, DType::f32);
+}
+
 TEST(Optim, AdamWDecaysWhateverElseIsNamed) {
   Net net = Net::make();
   EXPECT_EQ(optim::adamw(net).weight_decay, 1e-2);
