@@ -18,7 +18,7 @@ struct Uniform {
   double low = 0, high = 1;
   DType dtype = DType::f32;
 };
-/// In [low, high).
+/// In [low, high), both rounded to the dtype; all are `low` where that makes them one number.
 Tensor uniform(Arg key, const Shape& shape, const Uniform& options = {});
 struct Normal {
   double mean = 0, deviation = 1;

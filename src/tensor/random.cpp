@@ -1,5 +1,7 @@
 #include "tenon/random.h"
 
+#include <cstring>
+
 #include "tensor/helpers.h"
 
 namespace tn::random {
@@ -28,11 +30,37 @@ static Tensor affine(Tensor x, double scale, double shift, DType dtype, const Lo
   return x;
 }
 
+static double rounded(double value, DType dtype) {
+  Array a = Array::empty(dtype, {});
+  a.set(0, value);
+  return a.get(0);
+}
+
+/// The greatest number of a floating dtype below one of its numbers.
+static double below(double value, DType dtype) {
+  Array a = Array::empty(dtype, {});
+  a.set(0, value);
+  u64 raw = 0, sign = u64{1} << (tn::bits(dtype) - 1);
+  std::memcpy(&raw, a.bytes_begin(), a.nbytes());
+  // Magnitudes are in the order of their bits.
+  raw = (raw & ~sign) == 0 ? sign | 1 : raw & sign ? raw + 1 : raw - 1;
+  std::memcpy(a.bytes_begin(), &raw, a.nbytes());
+  return a.get(0);
+}
+
 Tensor uniform(Arg key, const Shape& shape, const Uniform& o) {
   if (!(o.low <= o.high))
     fail("uniform", "expected low <= high, got " + std::to_string(o.low) + " and " + std::to_string(o.high), key.where);
-  Tensor x = apply1(the<"random_uniform">(), {tensor_of(key)}, {{"shape", shape}, {"dtype", o.dtype}}, key.where);
-  return affine(x, o.high - o.low, o.low, o.dtype, key.where);
+  bool unit = o.low == 0 && o.high == 1;
+  // Rounded once: 16 bits are too few for steps between.
+  DType wide = !unit && (o.dtype == DType::f16 || o.dtype == DType::bf16) ? DType::f32 : o.dtype;
+  Tensor x = apply1(the<"random_uniform">(), {tensor_of(key)}, {{"shape", shape}, {"dtype", wide}}, key.where);
+  if (unit) return x;
+  x = affine(x, o.high - o.low, o.low, wide, key.where);
+  if (wide != o.dtype) x = apply1(the<"cast">(), {x}, {{"dtype", o.dtype}}, key.where);
+  double low = rounded(o.low, o.dtype), high = rounded(o.high, o.dtype);
+  double greatest = low < high ? below(high, o.dtype) : low;  // the sum may have been rounded up
+  return binary(the<"minimum">(), x, tensor_of(Arg(greatest, key.where), o.dtype), key.where);
 }
 
 Tensor normal(Arg key, const Shape& shape, const Normal& o) {

@@ -87,6 +87,27 @@ TEST(Tensor, IntegersAreDividedByZeroAndByMinusOneWithoutATrap) {
   check_all(u8{}, DType::u8);
 }
 
+/// A sum of two steps, or one of few digits, is rounded up to `high` often enough to be seen.
+TEST(Tensor, UniformNumbersStayBelowTheUpperEnd) {
+  struct Ends {
+    DType dtype;
+    double low, high, greatest;
+  };
+  for (auto [dtype, low, high, greatest] :
+       {Ends{DType::bf16, 1, 2, 2 - 0x1p-7}, Ends{DType::bf16, -2, -1, -1 - 0x1p-7},
+        Ends{DType::f16, 1, 2, 2 - 0x1p-10}, Ends{DType::bf16, -1, 0, -0x1p-24},
+        Ends{DType::f32, 1024, 1025, 1025 - 0x1p-13}, Ends{DType::f64, 0x1p40, 0x1p40 + 1, 0x1p40 + 1 - 0x1p-12},
+        Ends{DType::f32, 3, 3, 3}, Ends{DType::f32, 1 - 2.9e-8, 1 + 5.9e-8, 1}}) {
+    Tensor x = random::uniform(random::key(5), {100000}, {.low = low, .high = high, .dtype = dtype});
+    EXPECT_EQ(x.dtype(), dtype);
+    EXPECT_GE(min(x).item(), low) << name(dtype) << " from " << low;
+    EXPECT_LE(max(x).item(), greatest) << name(dtype) << " from " << low;
+    EXPECT_NEAR(mean(cast(x, DType::f64)).item(), (low + high) / 2, 0.01) << name(dtype) << " from " << low;
+  }
+  Tensor below_zero = random::uniform(random::key(5), {3}, {.low = -1e-45, .high = 0, .dtype = DType::f32});
+  EXPECT_LT(max(below_zero).item(), 0);  // the least number that is not 0
+}
+
 TEST(Tensor, ErrorsNameOperandsAxisAndLine) {
   Tensor a = tensor({1.0, 2.0}), b = tensor({1.0, 2.0, 3.0});
   try {
