@@ -69,9 +69,10 @@ struct LayerNorm {
 };
 LayerNorm layer_norm(i64 width);
 
-/// Zeroes each number with probability p and scales the others by 1/(1 - p).
+/// Zeroes each number with probability p and scales the others by 1/(1 - p). Without a key x stays as it is.
 struct Dropout {
   double p = 0.5;
+  Tensor operator()(const Tensor& x, Location = Location::current()) const { return x; }
   Tensor operator()(const Tensor& x, const Tensor& key, Location at = Location::current()) const;
 };
 
@@ -148,18 +149,57 @@ struct AvgPool2d {
   }
 };
 
-/// Layers one after the other; keys are their positions: "0.weight".
+namespace detail {
+
+template <class Layer, class... More>
+concept Takes =
+    std::invocable<Layer&, const Tensor&, More..., Location> || std::invocable<Layer&, const Tensor&, More...>;
+/// What a layer takes only where it may change. A flag that a const layer takes has another meaning than training.
+template <class Layer, class... More>
+concept ChangesWith = Takes<Layer, More...> && !Takes<const Layer, More...>;
+
+template <class Layer, class... More>
+Tensor call(Layer& layer, Location at, const Tensor& x, const More&... more) {
+  if constexpr (std::invocable<Layer&, const Tensor&, const More&..., Location>)
+    return layer(x, more..., at);
+  else
+    return layer(x, more...);
+}
+
+/// The call in training of the layer at `position`.
+template <class Layer>
+Tensor train(Layer& layer, i64 position, const Tensor& x, const Tensor& key, Location at) {
+  auto own_key = [&] { return key.defined() ? random::fold_in(Arg(key, at), position) : Tensor(); };
+  if constexpr (ChangesWith<Layer, bool, Tensor>) {
+    return call(layer, at, x, true, own_key());
+  } else if constexpr (ChangesWith<Layer, bool>) {
+    return call(layer, at, x, true);
+  } else if constexpr (Takes<Layer, Tensor>) {
+    if (!key.defined())
+      fail("sequential", "expected a key, which layer " + std::to_string(position) + " takes in training, got none",
+           at);
+    return call(layer, at, x, own_key());
+  } else {
+    return call(layer, at, x);
+  }
+}
+
+}  // namespace detail
+
+/// Layers one after the other; keys are their positions: "0.weight". In training a layer that is random takes the key
+/// folded with its position, a layer with a state that moves (BatchNorm2d, Sequential) is called to move it.
 template <class... Layers>
 struct Sequential {
   std::tuple<Layers...> layers;
   Tensor operator()(Tensor x, Location at = Location::current()) const {
-    auto step = [&](const auto& layer) {
-      if constexpr (requires { layer(x, at); })
-        x = layer(x, at);
-      else
-        x = layer(x);
-    };
-    std::apply([&](const auto&... layer) { (step(layer), ...); }, layers);
+    std::apply([&](const auto&... layer) { ((x = detail::call(layer, at, x)), ...); }, layers);
+    return x;
+  }
+  Tensor operator()(Tensor x, bool training, const Tensor& key = {}, Location at = Location::current()) {
+    if (!training) return std::as_const(*this)(std::move(x), at);
+    [&]<size_t... I>(std::index_sequence<I...>) {
+      ((x = detail::train(std::get<I>(layers), static_cast<i64>(I), x, key, at)), ...);
+    }(std::index_sequence_for<Layers...>());
     return x;
   }
   auto fields() {

@@ -77,7 +77,41 @@ TEST(Layers, DropoutKeepsTheMean) {
   EXPECT_NE(nn::Dropout{.p = 0.3}(x, random::key(2)).to_vector<float>(), v);
   EXPECT_EQ(nn::Dropout{.p = 0}(x, random::key(1)).to_vector<float>(), x.to_vector<float>());
   EXPECT_EQ(sum(nn::Dropout{.p = 1}(x, random::key(1))).item(), 0);
+  EXPECT_EQ(nn::Dropout{.p = 0.3}(x).to_vector<float>(), x.to_vector<float>());
   expect_error([&] { nn::Dropout{.p = 1.5}(x, random::key(1)); }, "a probability in [0, 1]");
+}
+
+TEST(Layers, ASequentialTrainsAsItsLayersByHand) {
+  nn::Keys keys(0);
+  auto net = nn::sequential(nn::conv2d(keys, 1, 4, 3), nn::batch_norm2d(4), nn::Dropout{.p = 0.5},
+                            nn::sequential(nn::ReLU(), nn::Dropout{.p = 0.25}), nn::Flatten());
+  auto& [conv, norm, drop, inner, flat] = net.layers;
+  Tensor x = random::normal(random::key(1), {3, 1, 5, 5}), key = random::key(2);
+  nn::BatchNorm2d by_hand = norm;
+  Tensor y = flatten(relu(std::as_const(by_hand)(conv(x))), 1);
+  EXPECT_EQ(net(x).to_vector(), y.to_vector());
+  EXPECT_EQ(net(x, false, key).to_vector(), y.to_vector());
+  EXPECT_EQ(norm.num_batches_tracked.tensor.item(), 0);
+  y = drop(by_hand(conv(x), true), random::fold_in(key, 2));
+  y = nn::Dropout{.p = 0.25}(relu(y), random::fold_in(random::fold_in(key, 3), 1));
+  EXPECT_EQ(net(x, true, key).to_vector(), flat(y).to_vector());
+  EXPECT_EQ(norm.num_batches_tracked.tensor.item(), 1);
+  EXPECT_EQ(norm.running_mean.tensor.to_vector(), by_hand.running_mean.tensor.to_vector());
+  EXPECT_EQ(norm.running_var.tensor.to_vector(), by_hand.running_var.tensor.to_vector());
+  EXPECT_NE(norm.running_mean.tensor.to_vector(), std::vector<double>(4, 0.0));
+  expect_error([&] { net(x, true); }, "[sequential] expected a key, which layer 2 takes in training, got none");
+}
+
+/// A layer's own flag and key are not taken for one another.
+TEST(Layers, ASequentialOfAttentionAndAnEncoder) {
+  nn::Keys keys(0);
+  Tensor x = random::normal(random::key(1), {2, 3, 4}), key = random::key(2);
+  auto norms = nn::sequential(nn::linear(keys, 4, 4), nn::layer_norm(4));
+  EXPECT_EQ(norms(x, true).to_vector(), norms(x).to_vector());  // nothing random, no key
+  auto net = nn::sequential(nn::multi_head_attention(keys, 4, 2), nn::transformer_encoder_layer(keys, 4, 2, 8));
+  auto& [attention, encoder] = net.layers;
+  EXPECT_EQ(net(x).to_vector(), encoder(attention(x)).to_vector());
+  EXPECT_EQ(net(x, true, key).to_vector(), encoder(attention(x), random::fold_in(key, 1)).to_vector());
 }
 
 TEST(Layers, AnEncoderDropsOnlyWithAKey) {
