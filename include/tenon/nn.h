@@ -83,21 +83,32 @@ struct Embedding {
 };
 Embedding embedding(Keys& keys, i64 count, i64 width);
 
-/// x [batch, length, width] with `heads` heads. in_proj_weight [3 width, width] holds query, key and value.
+/// x [batch, length, width] with `heads` heads. in_proj_weight [3 width, width] holds query, key and value. With a key
+/// to drop by, each share that a query gives to a key is zeroed with probability `dropout`.
 struct MultiHeadAttention {
   Tensor in_proj_weight = {}, in_proj_bias = {};
   Linear out_proj = {};
   i64 heads = 1;
+  double dropout = 0;
   Tensor operator()(const Tensor& x, bool causal = false, Location at = Location::current()) const;
+  Tensor operator()(const Tensor& x, const Tensor& drop_key, bool causal = false,
+                    Location at = Location::current()) const;
   Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value, bool causal = false,
                     Location at = Location::current()) const;
+  Tensor operator()(const Tensor& query, const Tensor& key, const Tensor& value, const Tensor& drop_key,
+                    bool causal = false, Location at = Location::current()) const;
+};
+struct AttentionOptions {
+  double dropout = 0;
 };
 /// Projections uniform by Glorot, biases 0.
-MultiHeadAttention multi_head_attention(Keys& keys, i64 width, i64 heads, Location at = Location::current());
+MultiHeadAttention multi_head_attention(Keys& keys, i64 width, i64 heads, const AttentionOptions& options = {},
+                                        Location at = Location::current());
 
 enum class Activation : u8 { relu, gelu };
 /// Self-attention and a two-layer network, each with a residual and a layer norm after it (before it with norm_first).
-/// Dropout needs a key; without one there is none.
+/// Dropout of the attention (by its own `dropout`), after it, between the two layers and after them needs a key;
+/// without one there is none.
 struct TransformerEncoderLayer {
   MultiHeadAttention self_attn = {};
   Linear linear1 = {}, linear2 = {};

@@ -1,6 +1,7 @@
 // Layers: keys, randomness, errors. Numbers are compared with torch's in torch_test.cpp.
 #include <gtest/gtest.h>
 #include <tenon/nn.h>
+#include <tenon/transform.h>
 
 #include <cmath>
 #include <map>
@@ -111,7 +112,9 @@ TEST(Layers, ASequentialOfAttentionAndAnEncoder) {
   auto net = nn::sequential(nn::multi_head_attention(keys, 4, 2), nn::transformer_encoder_layer(keys, 4, 2, 8));
   auto& [attention, encoder] = net.layers;
   EXPECT_EQ(net(x).to_vector(), encoder(attention(x)).to_vector());
-  EXPECT_EQ(net(x, true, key).to_vector(), encoder(attention(x), random::fold_in(key, 1)).to_vector());
+  attention.dropout = 0.5;
+  Tensor y = encoder(attention(x, random::fold_in(key, 0)), random::fold_in(key, 1));
+  EXPECT_EQ(net(x, true, key).to_vector(), y.to_vector());
 }
 
 TEST(Layers, AnEncoderDropsOnlyWithAKey) {
@@ -121,6 +124,48 @@ TEST(Layers, AnEncoderDropsOnlyWithAKey) {
   EXPECT_EQ(layer(x).to_vector<float>(), layer(x).to_vector<float>());
   EXPECT_NE(layer(x, random::key(1)).to_vector<float>(), layer(x).to_vector<float>());
   EXPECT_NE(layer(x, random::key(1)).to_vector<float>(), layer(x, random::key(2)).to_vector<float>());
+}
+
+TEST(Layers, AttentionDropsSharesAsByHand) {
+  nn::Keys keys(0);
+  auto attention = nn::multi_head_attention(keys, 6, 2, {.dropout = 0.4});
+  attention.in_proj_bias = random::normal(keys.next(), {18});
+  Tensor x = random::normal(random::key(1), {2, 5, 6}), context = random::normal(random::key(2), {2, 4, 6});
+  Tensor key = random::key(3);
+  auto by_hand = [&](const Tensor& query, const Tensor& other, bool causal) {
+    auto part = [&](const Tensor& v, i64 i) {
+      Tensor weight = attention.in_proj_weight(slice(6 * i, 6 * i + 6)),
+             bias = attention.in_proj_bias(slice(6 * i, 6 * i + 6));
+      return reshape(einsum("bli,oi->blo", v, weight) + bias, {2, -1, 2, 3});
+    };
+    Tensor scores = einsum("bqhd,bkhd->bhqk", part(query, 0), part(other, 1)) / std::sqrt(3.0);
+    if (causal) scores = where(tril(ones_like(scores)) > 0.0, scores, -1e30);
+    Tensor shares = nn::Dropout{.p = 0.4}(softmax(scores), key);
+    return attention.out_proj(reshape(einsum("bhqk,bkhd->bqhd", shares, part(other, 2)), {2, -1, 6}));
+  };
+  auto expect_near = [](const Tensor& got, const Tensor& want) { EXPECT_LT(max(abs(got - want)).item(), 1e-5); };
+  for (bool causal : {false, true}) expect_near(attention(x, key, causal), by_hand(x, x, causal));
+  expect_near(attention(x, context, context, key), by_hand(x, context, false));
+  EXPECT_NE(attention(x, key).to_vector(), attention(x).to_vector());
+  Tensor gradient = grad([&](const Tensor& v) { return sum(square(attention(v, key, true))); })(x);
+  EXPECT_TRUE(all(isfinite(gradient)).item<bool>());
+  attention.dropout = 0;
+  EXPECT_EQ(attention(x, key).to_vector(), attention(x).to_vector());
+  attention.dropout = 1;
+  expect_near(attention(x, key), broadcast_to(attention.out_proj.bias, {2, 5, 6}));
+  attention.dropout = -1;
+  expect_error([&] { attention(x, key); }, "a probability in [0, 1]");
+}
+
+TEST(Layers, AnEncoderDropsInFourPlaces) {
+  nn::Keys keys(0);
+  auto layer = nn::transformer_encoder_layer(keys, 8, 2, 16, {.dropout = 0.3});
+  Tensor x = random::normal(random::key(1), {2, 3, 8}), key = random::key(2);
+  auto drop = [&](const Tensor& v, i64 place) { return nn::Dropout{.p = 0.3}(v, random::fold_in(key, place)); };
+  Tensor y = layer.norm1(x + drop(layer.self_attn(x, random::fold_in(key, 0)), 1));
+  y = layer.norm2(y + drop(layer.linear2(drop(relu(layer.linear1(y)), 2)), 3));
+  EXPECT_EQ(layer.self_attn.dropout, 0.3);
+  EXPECT_EQ(layer(x, key).to_vector(), y.to_vector());
 }
 
 TEST(Layers, Refuse) {
