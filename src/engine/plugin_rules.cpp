@@ -3,7 +3,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdint>
+#include <cstring>
+#include <utility>
 
+#include "base/thread_own.h"
 #include "op/emit.h"
 
 /// One infer or run call in flight.
@@ -152,13 +156,46 @@ tenon_tensor tensor_of(const Array& a) {
   return {a.bytes_begin(), static_cast<tenon_dtype>(a.dtype), static_cast<int32_t>(a.shape.size()), a.shape.data()};
 }
 
+/// Bytes for a copy of what is not aligned as plugins are promised: lanes of a scan, tensors of a mapped file and
+/// memory of the user begin anywhere. 0 where none is needed.
+size_t room_for_copy(const Array& a) {
+  if (reinterpret_cast<std::uintptr_t>(a.bytes_begin()) % kAlignment == 0) return 0;
+  return (a.nbytes() / kAlignment + 1) * kAlignment;
+}
+
+struct Scratch {
+  StoragePtr memory;
+};
+constexpr size_t kMostKept = 1 << 24;
+
 void run(const PluginOp& p, std::span<const Array> operands, std::span<Array> results, const Attrs& attrs) {
+  size_t room = 0;
+  for (const Array& a : operands) room += room_for_copy(a);
+  for (const Array& a : results) room += room_for_copy(a);
+  StoragePtr memory;
+  if (room) {
+    memory = std::move(thread_own<Scratch>().memory);
+    if (!memory || memory->bytes() < room) memory = Storage::allocate(room);
+  }
+  std::byte* next = room ? memory->data() : nullptr;
+  auto placed = [&](const Array& a) {
+    tenon_tensor t = tensor_of(a);
+    if (size_t size = room_for_copy(a)) t.data = std::exchange(next, next + size);
+    return t;
+  };
   std::array<tenon_tensor, kMaxPluginOperands> in, out;
-  std::transform(operands.begin(), operands.end(), in.begin(), tensor_of);
-  std::transform(results.begin(), results.end(), out.begin(), tensor_of);
+  std::transform(operands.begin(), operands.end(), in.begin(), placed);
+  std::transform(results.begin(), results.end(), out.begin(), placed);
+  for (size_t i = 0; i < operands.size(); ++i)
+    if (in[i].data != operands[i].bytes_begin())
+      std::memcpy(in[i].data, operands[i].bytes_begin(), operands[i].nbytes());
   tenon_call call{&attrs, {}, {}, {}};
   int status = p.op->run(&kHost, &call, in.data(), out.data());
   check(*p.op, call, status, "run");
+  for (size_t i = 0; i < results.size(); ++i)
+    if (out[i].data != results[i].bytes_begin())
+      std::memcpy(results[i].bytes_begin(), out[i].data, results[i].nbytes());
+  if (room && memory->bytes() <= kMostKept) thread_own<Scratch>().memory = std::move(memory);
 }
 
 std::vector<Type> types_of(ValueSpan x) {

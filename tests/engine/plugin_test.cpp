@@ -229,6 +229,33 @@ static int gradient(const tenon_host* host, tenon_call* call, const tenon_tensor
   EXPECT_EQ(g.to_vector(), (std::vector<double>{2, 8, 18}));
 }
 
+/// Lanes, tensors of files and memory of the user lie anywhere; what the plugin is given does not.
+TEST(Plugin, TensorsAreAlignedWhereverTheyLie) {
+  Workshop workshop;
+  load_plugin(workshop.built("strict", plugin(std::string(kCopy) + R"(
+static int strict(const tenon_host* host, tenon_call* call, const tenon_tensor* in, const tenon_tensor* out) {
+  if ((uintptr_t)in[0].data % 64) return host->fail(call, "expected an operand aligned to 64 bytes");
+  if ((uintptr_t)out[0].data % 64) return host->fail(call, "expected a result aligned to 64 bytes");
+  return copy(host, call, in, out);
+}
+)",
+                                              op_entry("strict", "strict"))));
+  Network net = network_of("graph(%0: f32[n]) { %1: f32[n] = strict(%0) return %1 }");
+  engine::Plan plan = engine::build(net);
+  auto call = [&](const Tensor& v) { return net(std::vector{v})[0]; };
+  Tensor rows = random::normal(random::key(1), {5, 3});
+  EXPECT_EQ(vmap(call)(rows).to_vector(), rows.to_vector());
+  auto check = [&](const Tensor& x) {
+    ASSERT_NE(reinterpret_cast<std::uintptr_t>(x.raw()) % 64, 0u);
+    EXPECT_EQ(call(x).to_vector(), x.to_vector());
+    EXPECT_EQ(answers(plan, x), x.to_vector());
+  };
+  alignas(64) float numbers[] = {9, 1, 2, 3, 4};
+  check(wrap_data(numbers + 1, {4}, DType::f32, nullptr));
+  save_safetensors(workshop.folder / "two.safetensors", {{"first", zeros({1})}, {"second", rows(1)}});
+  check(load_safetensors(workshop.folder / "two.safetensors").tensors[1].second);
+}
+
 TEST(Plugin, FailingCallsAreErrors) {
   Workshop workshop;
   load_plugin(workshop.built("failing", plugin(std::string(kCopy) + R"(
