@@ -53,6 +53,8 @@ Tensor cross_entropy(Arg logits, Arg labels);
 
 // ---------------------------------------------------------------- reductions
 
+/// Sums and products of integers and bools are i64, the array API's default integer (also where it has an unsigned one
+/// of 64 bits), and wrap beyond it. To take them in another dtype cast x before.
 Tensor sum(Arg x, const Reduce& options = {});
 Tensor prod(Arg x, const Reduce& options = {});
 Tensor max(Arg x, const Reduce& options = {});  ///< NaN where there is one; empty is an error.
@@ -81,6 +83,7 @@ struct ArgReduce {
 /// i64 index of the first greatest (NaN counts as greatest); over the flattened tensor without an axis.
 Tensor argmax(Arg x, const ArgReduce& options = {});
 Tensor argmin(Arg x, const ArgReduce& options = {});
+/// Running sums, of the dtype that `sum` gives.
 Tensor cumsum(Arg x, const AxisOption& options = {});
 struct Sort {
   i64 axis = -1;

@@ -16,10 +16,17 @@ Tensor keep(const Tensor& reduced, Type before, const std::vector<i64>& axes, bo
   return keepdims ? reshaped(reduced, kept_shape(before, axes), where) : reduced;
 }
 
-Tensor reduce(const OpDef& op, const Arg& x, const Reduce& options) {
+/// Integers and bools in i64, so that few of them do not wrap.
+Tensor of_64_bits(const Tensor& x, const Location& where) {
+  return is_float(x.dtype()) || x.dtype() == DType::i64 ? x : cast(Arg(x, where), DType::i64);
+}
+
+enum class Taken : u8 { as_is, of_64_bits };
+Tensor reduce(const OpDef& op, const Arg& x, const Reduce& options, Taken taken = Taken::as_is) {
   Tensor t = tensor_of(x);
   Type type = node_of(t, op.name, x.where)->type;
   std::vector<i64> axes = normal_axes(op.name, options.axis, type, x.where);
+  if (taken == Taken::of_64_bits) t = of_64_bits(t, x.where);
   return keep(apply1(op, {t}, {{"axes", axes}}, x.where), type, axes, options.keepdims, x.where);
 }
 
@@ -44,8 +51,8 @@ void check_floating(std::string_view op, Type type, const Location& where) {
 
 }  // namespace
 
-Tensor sum(Arg x, const Reduce& options) { return reduce(the<"sum">(), x, options); }
-Tensor prod(Arg x, const Reduce& options) { return reduce(the<"prod">(), x, options); }
+Tensor sum(Arg x, const Reduce& options) { return reduce(the<"sum">(), x, options, Taken::of_64_bits); }
+Tensor prod(Arg x, const Reduce& options) { return reduce(the<"prod">(), x, options, Taken::of_64_bits); }
 Tensor max(Arg x, const Reduce& options) { return reduce(the<"max">(), x, options); }
 Tensor min(Arg x, const Reduce& options) { return reduce(the<"min">(), x, options); }
 Tensor any(Arg x, const Reduce& options) { return reduce(the<"any">(), x, options); }
@@ -133,7 +140,7 @@ Tensor argmin(Arg x, const ArgReduce& options) {
 Tensor cumsum(Arg x, const AxisOption& options) {
   Tensor t = tensor_of(x);
   i64 axis = normal_axis("cumsum", options.axis, node_of(t, "cumsum", x.where)->type, x.where);
-  return apply1(the<"cumsum">(), {t}, {{"axis", axis}}, x.where);
+  return apply1(the<"cumsum">(), {of_64_bits(t, x.where)}, {{"axis", axis}}, x.where);
 }
 
 Sorted sort(Arg x, const Sort& options) {

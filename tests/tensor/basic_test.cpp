@@ -66,6 +66,26 @@ TEST(Tensor, EveryPairOfDtypesIsPromotedOrRefused) {
     }
 }
 
+/// As the array API has it: i64 also stands for its unsigned default.
+TEST(Tensor, SumsAndProductsOfIntegersDoNotWrapAtTheirDtype) {
+  for (DType d : {DType::i8, DType::i32, DType::u8, DType::u32, DType::i64}) {
+    Tensor x = cast(tensor({100, 100, 27}), d);
+    SCOPED_TRACE(name(d));
+    for (const Tensor& y : {sum(x), prod(x), cumsum(x)}) EXPECT_EQ(y.dtype(), DType::i64);
+    EXPECT_EQ(sum(x).item<i64>(), 227);
+    EXPECT_EQ(sum(x, {.axis = 0, .keepdims = true}).to_vector(), std::vector<double>{227});
+    EXPECT_EQ(prod(x).item<i64>(), 270000);
+    EXPECT_EQ(cumsum(x).to_vector(), (std::vector<double>{100, 200, 227}));
+    EXPECT_EQ(max(x).dtype(), d);
+  }
+  EXPECT_EQ(sum(full({2}, 4000000000, DType::u32)).item<i64>(), 8000000000);
+  Tensor hits = tensor({3, 4, 5}) > 3;
+  EXPECT_EQ(sum(hits).dtype(), DType::i64);
+  EXPECT_EQ(sum(hits).item<i64>(), 2);
+  EXPECT_EQ(sum(ones({2}, DType::f16)).dtype(), DType::f16);
+  EXPECT_EQ(vmap([](const Tensor& v) { return sum(v); })(cast(ones({2, 3}), DType::i8)).dtype(), DType::i64);
+}
+
 TEST(Tensor, IntegersAreDividedByZeroAndByMinusOneWithoutATrap) {
   auto check_all = [](auto number, DType dtype) {
     using T = decltype(number);

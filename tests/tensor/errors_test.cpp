@@ -120,7 +120,6 @@ const Wrong kLayers[] = {
 
 const Wrong kReductions[] = {
     wrong([](const Operands& o) { return sum(o.x, {.axis = 2}); }, {"[sum]", "f32[2, 3]", "2"}),
-    wrong([](const Operands& o) { return sum(o.b); }, {"[sum]", "bool"}),
     wrong([](const Operands& o) { return prod(o.x, {.axis = -3}); }, {"[prod]", "-3"}),
     wrong([](const Operands& o) { return max(o.b); }, {"[max]", "bool"}),
     wrong([](const Operands& o) { return min(o.x, {.axis = {0, 5}}); }, {"[min]", "5"}),
