@@ -24,9 +24,17 @@ class Tensor;
 template <class T>
 concept Number = std::is_arithmetic_v<T>;
 
-/// The element type that C++ type T stands for in typed access and in data given as vectors; f16 and bf16 are read as
-/// their bits, through u16.
+/// A number that elements of a dtype are stored as; no dtype has integers of 16 bits, unsigned ones of 64 or long
+/// double.
+template <class T>
+concept Element =
+    Number<T> && (sizeof(T) == 4 || (sizeof(T) == 8 && std::is_signed_v<T>) || (sizeof(T) == 1 && std::integral<T>));
+/// What numbers of the host go through to and from tensors.
 template <Number T>
+using ElementFor = std::conditional_t<Element<T>, T, std::conditional_t<std::floating_point<T>, double, i64>>;
+
+/// The dtype whose elements are stored as T; those of f16 and bf16 are read as their bits, through u16.
+template <Element T>
 constexpr DType dtype_of() {
   if constexpr (std::same_as<T, bool>) return DType::boolean;
   if constexpr (std::floating_point<T>) return sizeof(T) == 8 ? DType::f64 : DType::f32;
@@ -201,11 +209,12 @@ class Tensor {
     if constexpr (std::floating_point<T>) return static_cast<T>(item_floating(at));
     return static_cast<T>(item_integer(at));
   }
-  /// All elements, row-major, converted to T.
+  /// All elements, row-major, converted to T. Error where T is of 16 bits, or unsigned of 64, and one does not fit.
   template <Number T = double>
   std::vector<T> to_vector(Location at = Location::current()) const;
   /// The elements in place, row-major; valid as long as a handle to this value lives. Error: T is not the dtype's type.
   template <class T>
+    requires Element<T> || std::same_as<T, u16>
   const T* data(Location at = Location::current()) const {
     return static_cast<const T*>(raw(dtype_code<T>(), at));
   }
@@ -300,8 +309,20 @@ std::vector<T> Tensor::to_vector(Location at) const {
   if constexpr (std::same_as<T, bool>) {
     std::vector<u8> raw_values = to_vector<u8>(at);
     return std::vector<bool>(raw_values.begin(), raw_values.end());
+  } else if constexpr (!Element<T>) {
+    std::vector<T> out;
+    for (auto x : to_vector<ElementFor<T>>(at)) {
+      if constexpr (std::integral<T>)
+        if (!std::in_range<T>(x))
+          fail("to_vector",
+               std::string("expected numbers that fit ") + (std::is_signed_v<T> ? "i" : "u") +
+                   std::to_string(8 * sizeof(T)) + ", got " + std::to_string(x) + "; use a wider type",
+               at);
+      out.push_back(static_cast<T>(x));
+    }
+    return out;
   } else {
-    std::vector<T> out(static_cast<size_t>(size()));
+    std::vector<T> out(static_cast<size_t>(size(at)));
     copy_to(out.data(), dtype_of<T>(), at);
     return out;
   }
@@ -325,12 +346,23 @@ Tensor from_data(const void* data, const Shape& shape, DType dtype, Location at 
 /// The memory itself, not copied, which must not change while it is in use; `owner` is held as long.
 Tensor wrap_data(void* data, const Shape& shape, DType dtype, std::shared_ptr<void> owner,
                  Location at = Location::current());
-/// A copy of the elements, of dtype dtype_of<T>(); without a shape it has one axis.
+/// A copy of the elements, of dtype dtype_of<T>(); without a shape it has one axis. Other integers become i64, an Error
+/// where one does not fit, and long double f64.
 template <Number T>
 Tensor tensor(std::span<const T> values, const Shape& shape, Location at = Location::current()) {
   if (product(shape) != Dim(static_cast<i64>(values.size())))
     fail("tensor", "expected as many values as the shape has, got " + std::to_string(values.size()), at);
-  return from_data(values.data(), shape, dtype_of<T>(), at);
+  if constexpr (!Element<T>) {
+    std::vector<ElementFor<T>> converted;
+    for (T x : values) {
+      if constexpr (std::integral<T>)
+        if (!std::in_range<i64>(x)) fail("tensor", "expected integers that fit i64, got " + std::to_string(x), at);
+      converted.push_back(static_cast<ElementFor<T>>(x));
+    }
+    return tensor(std::span<const ElementFor<T>>(converted), shape, at);
+  } else {
+    return from_data(values.data(), shape, dtype_of<T>(), at);
+  }
 }
 template <Number T>
   requires(!std::same_as<T, bool>)

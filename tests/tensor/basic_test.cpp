@@ -3,8 +3,8 @@
 #include <cmath>
 #include <limits>
 
+#include "expect.h"
 #include "runtime/execute.h"
-#include "tenon/tenon.h"
 #include "tensor/pending.h"
 
 namespace tn {
@@ -19,6 +19,35 @@ TEST(Tensor, ArithmeticWithNumbersAndBroadcasting) {
   EXPECT_EQ(sum(s, {.axis = 1}).to_vector(), (std::vector<double>{9, 36}));
   EXPECT_EQ(sum(s, {.axis = 1, .keepdims = true}).rank(), 2);
   EXPECT_FLOAT_EQ(mean(s).item<float>(), 7.5f);
+}
+
+template <class T>
+concept ReadInPlace = requires(const Tensor& x) { x.data<T>(); };
+static_assert(ReadInPlace<float> && ReadInPlace<u8> && ReadInPlace<i64> && ReadInPlace<u16>);
+static_assert(!ReadInPlace<short> && !ReadInPlace<u64> && !ReadInPlace<long double>);
+
+/// Numbers of the host that no dtype stores are converted, never taken for others.
+TEST(Tensor, NumbersWithoutADtypeAreConverted) {
+  auto check = [](auto values, DType dtype) {
+    using T = typename decltype(values)::value_type;
+    Tensor x = tensor(values), column = tensor(values, {static_cast<i64>(values.size()), 1});
+    EXPECT_EQ(x.dtype(), dtype);
+    EXPECT_EQ(x.to_vector(), std::vector<double>(values.begin(), values.end()));
+    EXPECT_EQ(x.template to_vector<T>(), values);
+    EXPECT_EQ(column.template to_vector<T>(), values);
+    EXPECT_EQ(cast(x, DType::f32).template to_vector<T>(), values);
+  };
+  check(std::vector<size_t>{3, 5, 1 << 20}, DType::i64);
+  check(std::vector<short>{-300, 5}, DType::i64);
+  check(std::vector<u16>{300, 65535}, DType::i64);
+  check(std::vector<long double>{0.5L, -3}, DType::f64);
+  check(std::vector<size_t>{}, DType::i64);
+  const bool bits[] = {true, false};
+  EXPECT_EQ(tensor(std::span<const bool>(bits), {2}).to_vector<u16>(), (std::vector<u16>{1, 0}));
+  expect_error([] { tensor(std::vector<u64>{1, ~u64{0}}); },
+               "[tensor] expected integers that fit i64, got 18446744073709551615");
+  expect_error([] { tensor({1, -1}).to_vector<size_t>(); }, "[to_vector] expected numbers that fit u64, got -1");
+  expect_error([] { tensor({40000}).to_vector<short>(); }, "[to_vector] expected numbers that fit i16, got 40000");
 }
 
 /// A number that was read keeps its value when it is evaluated: nothing leaks, no reader is left without.
