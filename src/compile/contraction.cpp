@@ -441,20 +441,21 @@ class TiledContraction {
     auto place = [&](const Tile& t) {
       return std::array<Dim, 2>{t.i * Dim(tile_.rows) + loops::row(), t.j * Dim(tile_.lanes) + loops::lane()};
     };
-    walk([&](const Tile& t) {
-      Val zero = b.constant(0, view_.dtype, t.rows, tile_.lanes);
-      b.store(waiting, place(t), zero);
-    });
-    b.serial("b", u.blocks, [&](Dim block) {
+    auto before = [&](const Tile& t) { return b.load(waiting, place(t), t.rows, tile_.lanes); };
+    auto part_of = [&](Dim block) {
       Dim from = block * u.block;
-      fill({from, min(view_.red_extents[0] - from, u.block)});
-      walk([&](const Tile& t) {
-        Val before = b.load(waiting, place(t), t.rows, tile_.lanes);
-        Val sum = sums(w, t, before);
-        b.store(waiting, place(t), sum);
-      });
+      return Part{from, min(view_.red_extents[0] - from, u.block)};
+    };
+    auto keep = [&](const Tile& t, Val sum) { b.store(waiting, place(t), sum); };
+    Dim last = u.blocks - Dim(1);
+    fill(part_of(0));
+    walk([&](const Tile& t) { keep(t, sums(w, t, b.constant(0, view_.dtype, t.rows, tile_.lanes))); });
+    b.serial("b", last - Dim(1), [&](Dim block) {
+      fill(part_of(block + Dim(1)));
+      walk([&](const Tile& t) { keep(t, sums(w, t, before(t))); });
     });
-    walk([&](const Tile& t) { finish(w, t, b.load(waiting, place(t), t.rows, tile_.lanes)); });
+    fill(part_of(last));
+    walk([&](const Tile& t) { finish(w, t, sums(w, t, before(t))); });
   }
 
   int words() const { return std::max(1, bits(view_.dtype) / 32); }
