@@ -25,6 +25,8 @@ class Dim {
   constexpr Dim(i64 value) : bits_(static_cast<u64>(value) << 1 | 1) {}  // 63 bits; checked by operations
   constexpr Dim(int value) : Dim(static_cast<i64>(value)) {}
   explicit Dim(const DimNode* node) : bits_(reinterpret_cast<u64>(node)) {}
+  /// Whether a Dim holds the number: 63 bits. Numbers of files are asked first.
+  static constexpr bool holds(i64 value) { return value >= -(i64{1} << 62) && value < i64{1} << 62; }
 
   /// The symbol of that name, the same one at every call; a size, so at least 0.
   static Dim symbol(std::string_view name);

@@ -25,12 +25,11 @@ using Atoms = DimNode::Atoms;
 using Terms = DimNode::Terms;
 
 constexpr size_t kMaxTerms = 4096;  // a text can ask for any product
-constexpr i64 kLimit = i64{1} << 62;
 
 [[noreturn]] void overflow() { fail("dim", "expected sizes within 63 bits, got an overflow"); }
 
 i64 checked(i64 v) {
-  if (v >= kLimit || v < -kLimit) overflow();
+  if (!Dim::holds(v)) overflow();
   return v;
 }
 

@@ -115,7 +115,11 @@ std::string Cursor::quoted() {
 Dim Cursor::dim_factor(Dim (*symbol)(void*, std::string_view), void* context) {
   Nest nest(*this);
   if (eat("-")) return -dim_factor(symbol, context);
-  if (is_digit(peek())) return integer();
+  if (is_digit(peek())) {
+    i64 v = integer();
+    if (!Dim::holds(v)) fail_expected("a size of 63 bits");
+    return v;
+  }
   if (eat("(")) {
     Dim d = dim(symbol, context);
     need(")");

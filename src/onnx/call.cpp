@@ -113,6 +113,8 @@ std::optional<Array> Call::known(Value v) const {
   return a;
 }
 
+Dim nearest_size(i64 v) { return std::clamp<i64>(v, -(i64{1} << 62), (i64{1} << 62) - 1); }
+
 std::optional<Shape> Call::find_dims(Value v) const {
   if (auto found = state_.dims.find(v.id); found != state_.dims.end()) return found->second;
   if (!is_integer(v.dtype()) || v.rank() > 1) return std::nullopt;
@@ -120,7 +122,7 @@ std::optional<Shape> Call::find_dims(Value v) const {
   auto a = known(v);
   if (!a) return std::nullopt;
   Shape dims;
-  for (i64 i = 0; i < a->size(); ++i) dims.push_back(std::clamp<i64>(a->get_int(i), -(1ll << 62), (1ll << 62) - 1));
+  for (i64 i = 0; i < a->size(); ++i) dims.push_back(nearest_size(a->get_int(i)));
   return dims;
 }
 

@@ -133,6 +133,9 @@ std::span<const ConverterEntry> pool_converters();
 std::span<const ConverterEntry> resize_converters();
 std::span<const ConverterEntry> control_converters();
 
+/// The size nearest to a number of a file: sizes have 63 bits, and an end of 2^63 - 1 stands for any beyond them.
+Dim nearest_size(i64 v);
+
 /// The converter for op at that opset of the default domain; null when there is none.
 Converter find_converter(std::string_view op, i64 opset);
 /// All operators that have one.

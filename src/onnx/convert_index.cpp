@@ -189,7 +189,7 @@ Values triangle(Call& c) {
 Values top_k(Call& c) {
   Value x = c.in(0);
   i64 a = c.axis(c.integer("axis", -1), x.rank());
-  Dim k = c.opset() < 10 ? Dim(c.integer("k", 1)) : c.known_dim(1);
+  Dim k = c.opset() < 10 ? nearest_size(c.integer("k", 1)) : c.known_dim(1);
   bool largest = c.integer("largest", 1);
   Values r = c.emit_all("sort", Values{x}, {{"axis", a}, {"descending", largest}});
   return {slice(r[0], a, 0, k), cast(slice(r[1], a, 0, k), DType::i64)};

@@ -66,7 +66,8 @@ Values constant_of_shape(Call& c) {
     element.set_int(0, v.get_int(0));
   Shape dims = c.known_dims(0);
   Value r = broadcast_to(c.constant_of(element), dims);
-  if (dims.size() == 1 && dims[0].is_constant() && dims[0].value() < 64 && dims[0].value() >= 0 && is_integer(v.dtype))
+  bool few = dims.size() == 1 && dims[0].is_constant() && dims[0].value() < 64 && dims[0].value() >= 0;
+  if (few && is_integer(v.dtype) && Dim::holds(v.get_int(0)))
     return {c.from_dims(Shape(static_cast<size_t>(dims[0].value()), Dim(v.get_int(0))), v.dtype)};
   return {r};
 }
@@ -255,7 +256,7 @@ Values split(Call& c) {
   Dim whole = x.shape()[static_cast<size_t>(a)];
   Shape parts;
   if (c.attribute("split"))
-    for (i64 s : c.integers("split")) parts.push_back(s);
+    for (i64 s : c.integers("split")) parts.push_back(nearest_size(s));
   else if (c.has(1))
     parts = c.known_dims(1);
   else {
@@ -308,7 +309,7 @@ Values slice(Call& c) {
   auto list = [&](const char* name, size_t input) {
     Shape r;
     if (!old) return c.known_dims(input);
-    for (i64 v : c.integers(name)) r.push_back(v);
+    for (i64 v : c.integers(name)) r.push_back(nearest_size(v));
     return r;
   };
   Shape starts = list("starts", 1), ends = list("ends", 2);

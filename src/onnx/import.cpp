@@ -124,8 +124,8 @@ class Importer : BodyImporter {
         shape.push_back(size_of(info, i, fix ? std::optional(given->second.shape[i]) : std::nullopt));
         continue;
       }
-      if (e.value < 0) {
-        problem(who + "expected extents of at least 0, got " + std::to_string(e.value));
+      if (e.value < 0 || !Dim::holds(e.value)) {
+        problem(who + "expected extents from 0 to 2^62 - 1, got " + std::to_string(e.value));
         return std::nullopt;
       }
       shape.push_back(e.value);
@@ -278,7 +278,12 @@ class Importer : BodyImporter {
         case AttrKind::string: attrs.emplace_back(a.name, a.s); break;
         case AttrKind::integers: attrs.emplace_back(a.name, a.ints); break;
         case AttrKind::floats: attrs.emplace_back(a.name, std::vector<double>(a.floats.begin(), a.floats.end())); break;
-        case AttrKind::dims: attrs.emplace_back(a.name, Shape(a.ints.begin(), a.ints.end())); break;
+        case AttrKind::dims:
+          for (i64 v : a.ints)
+            if (!Dim::holds(v))
+              fail(n.op_type, "expected sizes within 63 bits in attribute '" + a.name + "', got " + std::to_string(v));
+          attrs.emplace_back(a.name, Shape(a.ints.begin(), a.ints.end()));
+          break;
         case AttrKind::dtype: attrs.emplace_back(a.name, dtype_from_name(a.s)); break;
         case AttrKind::array:
           if (a.tensors.empty()) fail(n.op_type, "expected a tensor in attribute '" + a.name + "'");

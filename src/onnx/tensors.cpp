@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "tenon/dim.h"
 #include "tenon/error.h"
 
 namespace tn::onnx {
@@ -53,7 +54,7 @@ Array array_of(const TensorValue& t) {
                      std::string(element_name(t.element)));
   i64 count = 1;
   for (i64 d : t.dims)
-    if (d < 0 || __builtin_mul_overflow(count, d, &count))
+    if (d < 0 || !Dim::holds(d) || __builtin_mul_overflow(count, d, &count))
       fail("onnx", who + "expected extents whose product fits 63 bits, got " + std::to_string(d));
   u64 size = 0;
   if (__builtin_mul_overflow(static_cast<u64>(count), static_cast<u64>(bytes(*dtype)), &size) || size != t.raw.size())

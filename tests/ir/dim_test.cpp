@@ -210,6 +210,8 @@ TEST_F(Dims, OverflowAndMissingValuesAreErrors) {
   EXPECT_THROW(evaluate(a * a, env), Error);
   EXPECT_THROW(Dim(i64{1} << 61) * Dim(4), Error);
   EXPECT_THROW(floordiv(a, 0), Error);
+  for (const char* text : {"4611686018427387904", "n - 9223372036854775807"})
+    EXPECT_THROW(Cursor(text, "test").dim(), Error) << text;
   Dim big = 1;
   EXPECT_THROW(
       {

@@ -21,10 +21,12 @@ using samples::control;
 using samples::floats;
 using samples::info;
 using samples::integer;
+using samples::integers;
 using samples::ints;
 using samples::model;
 using samples::node;
 using samples::shapes;
+using samples::tensor;
 using samples::text;
 
 std::string error_of(const ModelDef& m, const ImportOptions& options = {}) {
@@ -115,6 +117,29 @@ std::vector<i64> elements(const Array& a) {
   return r;
 }
 
+/// The first output for inputs of these contents.
+Array answer(const ModelDef& m, const std::vector<Array>& inputs) { return execute(import_model(m).graph, inputs)[0]; }
+
+constexpr i64 kMost = std::numeric_limits<i64>::max(), kLeast = std::numeric_limits<i64>::min();
+
+/// Sizes have 63 bits: an end beyond them is the last element's, and other numbers beyond them are no sizes.
+TEST(Import, NumbersThatNoSizeHolds) {
+  ModelDef m =
+      model({node("Slice", {"x"}, {"y"}, {integers("starts", {1}), integers("ends", {kMost}), integers("axes", {1})})});
+  m.opsets[0].version = 9;
+  EXPECT_EQ(import_model(m).graph->output_types()[0].dim(1), Dim(2));
+  for (i64 v : {kMost, kLeast}) {
+    m = model({node("ConstantOfShape", {"s"}, {"y"}, {tensor("value", ints("", {1}, {v}))})}, {ints("s", {1}, {2})});
+    EXPECT_EQ(elements(answer(m, {Array::zeros(DType::f32, {2, 3})})), (std::vector<i64>{v, v}));
+  }
+  m = model({node("Relu", {"x"}, {"y"})});
+  m.graph.inputs = {info("x", Element::float32, {kMost})};
+  expect_error(m, {"input 'x': expected extents from 0 to 2^62 - 1, got 9223372036854775807"});
+  m = model({node("iota", {}, {"y"}, {integers("shape", {kMost}), integer("axis", 0), text("dtype", "i64")})});
+  m.graph.nodes[0].domain = "ai.tenon";
+  expect_error(m, {"expected sizes within 63 bits in attribute 'shape', got 9223372036854775807"});
+}
+
 /// Positions as transformers count them: a range up to a size.
 TEST(Import, RangesReachASize) {
   ModelDef m = model({node("Shape", {"x"}, {"s"}), node("Squeeze", {"s"}, {"n"}),
@@ -146,7 +171,6 @@ TEST(Import, SqueezesWhatIsAtMostOne) {
 TEST(Import, TheLeastIntegerIsTheLeast) {
   ModelDef m = model({node("ArgMin", {"x"}, {"y"})});
   m.graph.inputs = {named_sizes("x", Element::int64, {"n"})};
-  constexpr i64 kLeast = std::numeric_limits<i64>::min();
   EXPECT_EQ(elements(execute(import_model(m).graph, std::vector<Array>{vector({3, kLeast, -5})})[0]),
             std::vector<i64>{1});
 }

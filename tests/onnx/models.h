@@ -17,11 +17,27 @@ inline Attribute integer(const std::string& name, i64 v) {
   return a;
 }
 
+inline Attribute integers(const std::string& name, std::vector<i64> v) {
+  Attribute a;
+  a.name = name;
+  a.kind = Attribute::Kind::integers;
+  a.ints = std::move(v);
+  return a;
+}
+
 inline Attribute text(const std::string& name, const std::string& v) {
   Attribute a;
   a.name = name;
   a.kind = Attribute::Kind::string;
   a.s = v;
+  return a;
+}
+
+inline Attribute tensor(const std::string& name, TensorValue v) {
+  Attribute a;
+  a.name = name;
+  a.kind = Attribute::Kind::tensor;
+  a.tensors.push_back(std::move(v));
   return a;
 }
 
