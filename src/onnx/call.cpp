@@ -115,19 +115,30 @@ std::optional<Array> Call::known(Value v) const {
 
 Dim nearest_size(i64 v) { return std::clamp<i64>(v, -(i64{1} << 62), (i64{1} << 62) - 1); }
 
-std::optional<Shape> Call::find_dims(Value v) const {
-  if (auto found = state_.dims.find(v.id); found != state_.dims.end()) return found->second;
+static std::optional<Array> known_integers(const Call& c, Value v) {
   if (!is_integer(v.dtype()) || v.rank() > 1) return std::nullopt;
   if (v.rank() == 1 && v.shape()[0].is_constant() && v.shape()[0].value() > kMostSizes) return std::nullopt;
-  auto a = known(v);
-  if (!a) return std::nullopt;
+  return c.known(v);
+}
+
+static Shape nearest_sizes(const Array& a) {
   Shape dims;
-  for (i64 i = 0; i < a->size(); ++i) dims.push_back(nearest_size(a->get_int(i)));
+  for (i64 i = 0; i < a.size(); ++i) dims.push_back(nearest_size(a.get_int(i)));
   return dims;
+}
+
+std::optional<Shape> Call::find_dims(Value v) const {
+  if (auto found = state_.dims.find(v.id); found != state_.dims.end()) return found->second;
+  auto a = known_integers(*this, v);
+  if (!a) return std::nullopt;
+  for (i64 i = 0; i < a->size(); ++i)
+    if (!Dim::holds(a->get_int(i))) return std::nullopt;
+  return nearest_sizes(*a);
 }
 
 Shape Call::known_dims(size_t i) const {
   if (auto dims = find_dims(in(i))) return *dims;
+  if (auto a = known_integers(*this, in(i))) return nearest_sizes(*a);
   refuse("input " + std::to_string(i) + " to be computable at import", "a value that depends on data",
          "make it an initializer, or give the model's shape inputs when building");
 }
@@ -170,6 +181,15 @@ double Call::known_double(size_t i) const {
   return v[0];
 }
 
+bool Call::are_held(const Shape& dims, DType dtype) {
+  Array a = Array::empty(dtype, {});
+  return std::all_of(dims.begin(), dims.end(), [&](Dim d) {
+    if (!d.is_constant()) return true;
+    a.set_int(0, d.value());
+    return a.get_int(0) == d.value();
+  });
+}
+
 Value Call::with_dims(Value v, Shape dims) const {
   state_.dims.insert_or_assign(v.id, std::move(dims));
   return v;
@@ -177,16 +197,14 @@ Value Call::with_dims(Value v, Shape dims) const {
 
 Value Call::from_dims(const Shape& dims, DType dtype, bool as_scalar) const {
   bool numbers = std::all_of(dims.begin(), dims.end(), [](Dim d) { return d.is_constant(); });
-  Value v;
   if (numbers) {
     Array a = Array::empty(dtype, as_scalar ? std::vector<i64>{} : std::vector<i64>{static_cast<i64>(dims.size())});
     for (size_t i = 0; i < dims.size(); ++i) a.set_int(static_cast<i64>(i), dims[i].value());
-    v = constant_of(a);
-  } else {
-    v = cast(emit("dims", {}, {{"value", dims}}), dtype);
-    if (as_scalar) v = reshape(v, {});
+    return constant_of(a);
   }
-  return with_dims(v, dims);
+  Value v = cast(emit("dims", {}, {{"value", dims}}), dtype);
+  if (as_scalar) v = reshape(v, {});
+  return are_held(dims, dtype) ? with_dims(v, dims) : v;
 }
 
 // ---------------------------------------------------------------- attributes

@@ -32,7 +32,7 @@ class BodyImporter {
 struct ImportState {
   Builder& builder;
   BodyImporter& bodies;
-  /// Elements of integer values of rank 0 and 1, where they are known, by value id.
+  /// Elements of integer values of rank 0 and 1 that sizes of the model are among, by value id.
   std::unordered_map<u32, Shape> dims;
   /// Contents of graph inputs, given by the caller when a shape must be known, and of values computed from them and
   /// from constants when a converter asked; by value id.
@@ -70,8 +70,10 @@ class Call {
 
   // What is known of an input at import.
   std::optional<Array> known(Value v) const;
-  /// Elements as sizes (symbolic where the shape is); an error naming the input and the fix when unknown.
+  /// Elements as sizes (symbolic where the shape is), numbers beyond them the nearest one; an error naming the input
+  /// and the fix when unknown.
   Shape known_dims(size_t i) const;
+  /// Elements as sizes where they are known and sizes hold them.
   std::optional<Shape> find_dims(Value v) const;
   std::vector<i64> known_ints(size_t i) const;
   std::vector<double> known_doubles(size_t i) const;
@@ -79,9 +81,11 @@ class Call {
   Dim known_dim(size_t i) const;
   i64 known_int(size_t i) const;
   double known_double(size_t i) const;
+  /// Whether the numbers among sizes are some of an integer dtype; its symbols are taken for such.
+  static bool are_held(const Shape& dims, DType dtype);
   /// Records the elements of a result.
   Value with_dims(Value v, Shape dims) const;
-  /// An integer tensor of these elements: a constant where they are numbers.
+  /// An integer tensor of these elements, which wrap as the dtype's do: a constant where they are numbers.
   Value from_dims(const Shape& dims, DType dtype, bool scalar = false) const;
 
   // Attributes; the second argument is the default.

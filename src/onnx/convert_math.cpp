@@ -41,23 +41,39 @@ Value less(Call& c, Value a, Value b) { return c.map("less", {a, b}); }
 
 // ---------------------------------------------------------------- arithmetic
 
-/// Integer elements known at import go on being known.
-template <Name kOp, auto kFold>
-Values arithmetic(Call& c) {
-  auto a = c.find_dims(c.in(0)), b = c.find_dims(c.in(1));
-  if (a && b && is_integer(c.in(0).dtype()) && (a->size() == b->size() || a->size() == 1 || b->size() == 1)) {
-    Shape r;
-    for (size_t i = 0; i < (a->size() == 1 ? b->size() : a->size()); ++i)
-      r.push_back(kFold((*a)[a->size() == 1 ? 0 : i], (*b)[b->size() == 1 ? 0 : i]));
-    bool scalar = c.in(0).rank() == 0 && c.in(1).rank() == 0;
-    return {c.from_dims(r, c.in(0).dtype(), scalar)};
-  }
-  return binary<kOp>(c);
+/// What two known elements give; nothing where it is a number that no size holds.
+using Fold = std::optional<Dim> (*)(Dim a, Dim b);
+
+bool are_numbers(Dim a, Dim b) { return a.is_constant() && b.is_constant(); }
+std::optional<Dim> held(i64 v) { return Dim::holds(v) ? std::optional(Dim(v)) : std::nullopt; }
+std::optional<Dim> plus(Dim a, Dim b) { return are_numbers(a, b) ? held(a.value() + b.value()) : a + b; }
+std::optional<Dim> minus(Dim a, Dim b) { return are_numbers(a, b) ? held(a.value() - b.value()) : a - b; }
+std::optional<Dim> times(Dim a, Dim b) {
+  i64 r = 0;
+  if (!are_numbers(a, b)) return a * b;
+  return __builtin_mul_overflow(a.value(), b.value(), &r) ? std::nullopt : held(r);
 }
 
-Dim plus(Dim a, Dim b) { return a + b; }
-Dim minus(Dim a, Dim b) { return a - b; }
-Dim times(Dim a, Dim b) { return a * b; }
+/// Element by element, one of either side standing for all.
+std::optional<Shape> folded(Fold fold, const std::optional<Shape>& a, const std::optional<Shape>& b) {
+  if (!a || !b || (a->size() != b->size() && a->size() != 1 && b->size() != 1)) return std::nullopt;
+  Shape r;
+  for (size_t i = 0; i < (a->size() == 1 ? b->size() : a->size()); ++i) {
+    auto d = fold((*a)[a->size() == 1 ? 0 : i], (*b)[b->size() == 1 ? 0 : i]);
+    if (!d) return std::nullopt;
+    r.push_back(*d);
+  }
+  return r;
+}
+
+/// Integer elements known at import go on being known.
+template <Name kOp, Fold kFold>
+Values arithmetic(Call& c) {
+  Value a = c.in(0), b = c.in(1);
+  if (!is_integer(a.dtype())) return binary<kOp>(c);
+  auto r = folded(kFold, c.find_dims(a), c.find_dims(b));
+  return r ? Values{c.from_dims(*r, a.dtype(), a.rank() == 0 && b.rank() == 0)} : binary<kOp>(c);
+}
 
 /// Where something is left of signed integers whose quotient is below zero: there rounding down and toward zero differ.
 Value left_below_zero(Call& c, Value a, Value b) {
@@ -135,7 +151,7 @@ Values cast(Call& c) {
              std::string(element_name(static_cast<Element>(c.integer("to", 0)))));
   Value r = cast(c.in(0), *to);
   auto dims = c.find_dims(c.in(0));
-  return {dims && is_integer(*to) ? c.with_dims(r, *dims) : r};
+  return {dims && is_integer(*to) && Call::are_held(*dims, *to) ? c.with_dims(r, *dims) : r};
 }
 
 Values cast_like(Call& c) { return {cast(c.in(0), c.in(1).dtype())}; }

@@ -25,6 +25,7 @@ using samples::integers;
 using samples::ints;
 using samples::model;
 using samples::node;
+using samples::numbers;
 using samples::shapes;
 using samples::tensor;
 using samples::text;
@@ -138,6 +139,29 @@ TEST(Import, NumbersThatNoSizeHolds) {
   m = model({node("iota", {}, {"y"}, {integers("shape", {kMost}), integer("axis", 0), text("dtype", "i64")})});
   m.graph.nodes[0].domain = "ai.tenon";
   expect_error(m, {"expected sizes within 63 bits in attribute 'shape', got 9223372036854775807"});
+}
+
+/// What is folded at import is what the operators give: integers wrap, and all of i64 are followed.
+TEST(Import, IntegersFoldedAreThoseOfTheirDtype) {
+  auto to = [](Element e) { return integer("to", static_cast<i64>(e)); };
+  ModelDef m = model({node("Add", {"x", "z"}, {"s"}), node("Cast", {"s"}, {"w"}, {to(Element::int32)}),
+                      node("Add", {"w", "one"}, {"v"}), node("Cast", {"large"}, {"t"}, {to(Element::uint8)}),
+                      node("Cast", {"t"}, {"u"}, {to(Element::int32)}), node("Add", {"u", "v"}, {"y"})},
+                     {numbers<u8>("z", Element::uint8, {1}, {100}), numbers<i32>("one", Element::int32, {1}, {1}),
+                      ints("large", {1}, {257})});
+  m.graph.inputs = {info("x", Element::uint8, {1})};
+  Array x = Array::empty(DType::u8, {1});
+  x.set_int(0, 200);
+  ImportOptions options;
+  options.known_inputs = {{"x", x}};
+  EXPECT_EQ(elements(execute(import_model(m, options).graph, std::vector<Array>{x})[0]), std::vector<i64>{46});
+  std::vector<TensorValue> far{ints("a", {1}, {3000000000}), ints("b", {1}, {2000000000}), ints("most", {1}, {kMost}),
+                               ints("one", {}, {1})};
+  std::vector<Array> none{Array::zeros(DType::f32, {2, 3})};
+  EXPECT_EQ(elements(answer(model({node("Mul", {"a", "b"}, {"y"})}, far), none)),
+            std::vector<i64>{6000000000000000000});
+  m = model({node("Concat", {"a", "most"}, {"t"}, {integer("axis", 0)}), node("Gather", {"t", "one"}, {"y"})}, far);
+  EXPECT_EQ(elements(answer(m, none)), std::vector<i64>{kMost});
 }
 
 /// Positions as transformers count them: a range up to a size.
