@@ -312,6 +312,8 @@ Value Call::reduce(std::string_view name, Value v, const std::vector<i64>& axes_
   return reshape(r, kept);
 }
 
+Value widened(Value x) { return is_float(x.dtype()) && bits(x.dtype()) == 16 ? cast(x, DType::f32) : x; }
+
 // ---------------------------------------------------------------- checks
 
 i64 Call::axis(i64 a, i64 rank) const {

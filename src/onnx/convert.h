@@ -137,6 +137,8 @@ std::span<const ConverterEntry> pool_converters();
 std::span<const ConverterEntry> resize_converters();
 std::span<const ConverterEntry> control_converters();
 
+/// Floats of 16 bits as f32, which holds what sums, squares and counts of them come to; the result is cast back, once.
+Value widened(Value x);
 /// The size nearest to a number of a file: sizes have 63 bits, and an end of 2^63 - 1 stands for any beyond them.
 Dim nearest_size(i64 v);
 

@@ -8,7 +8,10 @@ namespace tn::onnx {
 namespace {
 
 /// -weight[t] * log_probability[n, t, ...], reduced as the attribute says.
-Value negative_log_likelihood(Call& c, Value logp, Value target, Value weight) {
+Value negative_log_likelihood(Call& c, Value scores, Value target, Value weight) {
+  DType dtype = scores.dtype();
+  Value logp = widened(scores);
+  if (weight) weight = cast(weight, logp.dtype());
   if (target.rank() < 1 || logp.rank() < 2)
     c.refuse("scores of at least 2 axes and targets of at least 1",
              to_string(logp.type()) + " and " + to_string(target.type()));
@@ -31,13 +34,13 @@ Value negative_log_likelihood(Call& c, Value logp, Value target, Value weight) {
   if (ignored) w = c.map("select", {ignored, zero, w});
   Value loss = c.emit("neg", {w ? c.map("mul", {picked, w}) : picked});
   std::string mode = c.text("reduction", "mean");
-  if (mode == "none") return loss;
+  if (mode == "none") return cast(loss, dtype);
   std::vector<i64> all(lead.size());
   std::iota(all.begin(), all.end(), 0);
   Value total = c.reduce("sum", loss, all, false);
-  if (mode == "sum") return total;
+  if (mode == "sum") return cast(total, dtype);
   Value count = w ? c.reduce("sum", w, all, false) : cast(c.from_dims({product(lead)}, DType::i64, true), logp.dtype());
-  return c.map("div", {total, count});
+  return cast(c.map("div", {total, count}), dtype);
 }
 
 Values nll(Call& c) { return {negative_log_likelihood(c, c.in(0), c.in(1), c.has(2) ? c.in(2) : Value{})}; }

@@ -117,8 +117,9 @@ Values power(Call& c) {
 }
 
 Values mean(Call& c) {
-  Value r = variadic<"add">(c)[0];
-  return {div(c, r, k(c, r, static_cast<double>(c.count())))};
+  Value r = widened(c.in(0));
+  for (size_t i = 1; i < c.count(); ++i) r = add(c, r, widened(c.in(i)));
+  return {cast(div(c, r, k(c, r, static_cast<double>(c.count()))), c.in(0).dtype())};
 }
 
 Values reciprocal(Call& c) { return {div(c, k(c, c.in(0), 1), c.in(0))}; }

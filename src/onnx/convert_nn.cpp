@@ -59,19 +59,21 @@ Values batch_norm(Call& c) {
   }
   std::vector<i64> axes = axes_from(2, x.rank());
   axes.insert(axes.begin(), 0);
-  Value m = mean_over(c, x, axes), d = sub(c, x, m), v = mean_over(c, mul(c, d, d), axes);
-  Value y = add(c, mul(c, mul(c, d, c.emit("rsqrt", {add(c, v, number(c, x, epsilon))})), scale), bias);
+  Value w = widened(x), m = mean_over(c, w, axes), d = sub(c, w, m), v = mean_over(c, mul(c, d, d), axes);
+  Value y = mul(c, mul(c, d, c.emit("rsqrt", {add(c, v, number(c, w, epsilon))})), cast(scale, w.dtype()));
   double momentum = c.floating("momentum", 0.9f);
   auto running = [&](Value old, Value now) {
-    Value flat = reshape(now, shape_of(old));
-    return add(c, mul(c, old, number(c, old, momentum)), mul(c, flat, number(c, old, 1 - momentum)));
+    Value before = cast(old, now.dtype()), flat = reshape(now, shape_of(old));
+    Value r = add(c, mul(c, before, number(c, w, momentum)), mul(c, flat, number(c, w, 1 - momentum)));
+    return cast(r, old.dtype());
   };
-  return {y, running(c.in(3), m), running(c.in(4), v)};
+  return {cast(add(c, y, cast(bias, w.dtype())), x.dtype()), running(c.in(3), m), running(c.in(4), v)};
 }
 
 Values instance_norm(Call& c) {
-  Value x = c.in(0), y = normalise(c, x, axes_from(2, x.rank()), c.floating("epsilon", 1e-5f)).y;
-  return {add(c, mul(c, y, along_channels(c, c.in(1), x)), along_channels(c, c.in(2), x))};
+  Value x = widened(c.in(0)), y = normalise(c, x, axes_from(2, x.rank()), c.floating("epsilon", 1e-5f)).y;
+  Value scale = along_channels(c, widened(c.in(1)), x), bias = along_channels(c, widened(c.in(2)), x);
+  return {cast(add(c, mul(c, y, scale), bias), c.in(0).dtype())};
 }
 
 Values layer_norm(Call& c) {
@@ -111,22 +113,23 @@ Values group_norm(Call& c) {
 }
 
 Values mean_variance(Call& c) {
-  Value x = c.in(0);
+  Value x = widened(c.in(0));
   auto axes = c.axes(c.integers("axes", {0, 2, 3}), x.rank());
   Value m = mean_over(c, x, axes), square = mean_over(c, mul(c, x, x), axes);
   Value deviation = c.emit("sqrt", {sub(c, square, mul(c, m, m))});
-  return {div(c, sub(c, x, m), add(c, deviation, number(c, x, 1e-9)))};
+  return {cast(div(c, sub(c, x, m), add(c, deviation, number(c, x, 1e-9))), c.in(0).dtype())};
 }
 
 /// x / max(norm, tiny) along an axis.
 Values lp_norm(Call& c) {
-  Value x = c.in(0);
+  Value x = widened(c.in(0));
   std::vector<i64> axes{c.axis(c.integer("axis", -1), x.rank())};
   bool one = c.integer("p", 2) == 1;
   Value s = c.reduce("sum", one ? c.emit("abs", {x}) : mul(c, x, x), axes, true);
   Value norm = one ? s : c.emit("sqrt", {s});
   Value zero = c.map("equal", {norm, number(c, x, 0)});
-  return {c.map("select", {zero, number(c, x, 0), div(c, x, c.map("select", {zero, number(c, x, 1), norm}))})};
+  Value y = c.map("select", {zero, number(c, x, 0), div(c, x, c.map("select", {zero, number(c, x, 1), norm}))});
+  return {cast(y, c.in(0).dtype())};
 }
 
 /// Softmax-like ops took the input as a matrix from `axis` on before opset 13; now they work along one axis.
@@ -177,7 +180,7 @@ Values dropout(Call& c) {
 
 /// x / (bias + alpha / size * sum of squares over `size` neighbouring channels)^beta.
 Values local_response(Call& c) {
-  Value x = c.in(0, 2);
+  Value x = widened(c.in(0, 2));
   i64 size = c.size("size", 1, 1, 1 << 12), low = (size - 1) / 2, high = size - 1 - low;
   Shape before(static_cast<size_t>(x.rank()), Dim(0)), after = before;
   before[1] = low;
@@ -190,7 +193,8 @@ Values local_response(Call& c) {
   }
   Value base = add(c, mul(c, s, number(c, x, c.floating("alpha", 1e-4f) / static_cast<double>(size))),
                    number(c, x, c.floating("bias", 1)));
-  return {div(c, x, c.map("pow", {base, number(c, x, c.floating("beta", 0.75f))}))};
+  Value y = div(c, x, c.map("pow", {base, number(c, x, c.floating("beta", 0.75f))}));
+  return {cast(y, c.in(0).dtype())};
 }
 
 constexpr ConverterEntry kEntries[] = {

@@ -78,7 +78,7 @@ Values max_pool(Call& c) {
 
 Values average_pool(Call& c) {
   Pooling p = pooling_of(c);
-  Value x = c.in(0);
+  Value x = widened(c.in(0));
   bool counts_padding = c.integer("count_include_pad", 0);
   Value sums = c.emit("window_sum", {x}, attrs_of(p));
   Shape ones{1, 1};
@@ -87,15 +87,15 @@ Values average_pool(Call& c) {
   std::vector<i64> none(p.kernel.size(), 0);
   Value one = broadcast_to(c.scalar(1, x.dtype()), ones);
   Value counts = c.emit("window_sum", {one}, counts_padding ? attrs_of(p, none, none) : attrs_of(p));
-  return {c.map("div", {sums, counts})};
+  return {cast(c.map("div", {sums, counts}), c.in(0).dtype())};
 }
 
 Values lp_pool(Call& c) {
   Pooling p = pooling_of(c);
-  Value x = c.in(0), a = c.emit("abs", {x});
+  Value x = widened(c.in(0)), a = c.emit("abs", {x});
   double power = static_cast<double>(c.integer("p", 2));
   Value s = c.emit("window_sum", {c.map("pow", {a, c.scalar(power, x.dtype())})}, attrs_of(p));
-  return {c.map("pow", {s, c.scalar(1 / power, x.dtype())})};
+  return {cast(c.map("pow", {s, c.scalar(1 / power, x.dtype())}), c.in(0).dtype())};
 }
 
 std::vector<i64> spatial_axes(Call& c) {
@@ -108,16 +108,16 @@ std::vector<i64> spatial_axes(Call& c) {
 Values global_max(Call& c) { return {c.reduce("max", c.in(0), spatial_axes(c), true)}; }
 
 Values global_average(Call& c) {
-  Value x = c.in(0, 3);
+  Value x = widened(c.in(0, 3));
   Value count = cast(c.from_dims({product(x.shape().subspan(2))}, DType::i64, true), x.dtype());
-  return {c.map("div", {c.reduce("sum", x, spatial_axes(c), true), count})};
+  return {cast(c.map("div", {c.reduce("sum", x, spatial_axes(c), true), count}), c.in(0).dtype())};
 }
 
 Values global_lp(Call& c) {
-  Value x = c.in(0), a = c.emit("abs", {x});
+  Value x = widened(c.in(0)), a = c.emit("abs", {x});
   double power = static_cast<double>(c.integer("p", 2));
   Value s = c.reduce("sum", c.map("pow", {a, c.scalar(power, x.dtype())}), spatial_axes(c), true);
-  return {c.map("pow", {s, c.scalar(1 / power, x.dtype())})};
+  return {cast(c.map("pow", {s, c.scalar(1 / power, x.dtype())}), c.in(0).dtype())};
 }
 
 constexpr ConverterEntry kEntries[] = {

@@ -40,31 +40,35 @@ Value count(Call& c, Value x, const std::vector<i64>& axes) {
   return cast(c.from_dims({n}, DType::i64, true), x.dtype());
 }
 
-/// In f32 for floats of 16 bits, which large counts and sums do not fit; rounded once.
 Values mean(Call& c) {
   Axes a = axes_of(c);
   DType dtype = c.in(0).dtype();
-  Value x = is_float(dtype) && bits(dtype) == 16 ? cast(c.in(0), DType::f32) : c.in(0);
+  Value x = widened(c.in(0));
   Value s = c.reduce("sum", x, a.axes, a.keepdims);
   return {cast(c.map(is_float(dtype) ? "div" : "floor_divide", {s, count(c, x, a.axes)}), dtype)};
 }
 
-Values sum_of(Call& c, Value x) {
+Value sum_of(Call& c, Value x) {
   Axes a = axes_of(c);
-  return {c.reduce("sum", x, a.axes, a.keepdims)};
+  return c.reduce("sum", x, a.axes, a.keepdims);
 }
 
-Values sum_square(Call& c) { return sum_of(c, c.map("mul", {c.in(0), c.in(0)})); }
-Values l1(Call& c) { return sum_of(c, c.emit("abs", {c.in(0)})); }
+Value squares(Call& c) {
+  Value x = widened(c.in(0));
+  return sum_of(c, c.map("mul", {x, x}));
+}
+
+Values sum_square(Call& c) { return {cast(squares(c), c.in(0).dtype())}; }
+Values l1(Call& c) { return {sum_of(c, c.emit("abs", {c.in(0)}))}; }
 
 /// A float op over integers, as the standard allows: through f64, back at the end.
 Values through_float(Call& c, Value x, std::string_view op) {
   Value v = is_float(x.dtype()) ? x : cast(x, DType::f64);
-  return {cast(c.emit(op, {v}), x.dtype())};
+  return {cast(c.emit(op, {v}), c.in(0).dtype())};
 }
 
-Values l2(Call& c) { return through_float(c, sum_square(c)[0], "sqrt"); }
-Values log_sum(Call& c) { return through_float(c, sum_of(c, c.in(0))[0], "log"); }
+Values l2(Call& c) { return through_float(c, squares(c), "sqrt"); }
+Values log_sum(Call& c) { return through_float(c, sum_of(c, widened(c.in(0))), "log"); }
 
 Values log_sum_exp(Call& c) {
   Axes a = axes_of(c);

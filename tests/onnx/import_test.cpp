@@ -212,6 +212,46 @@ TEST(Import, NumbersThatADtypeLosesAreRefused) {
   }
 }
 
+/// Sums, squares and counts that floats of 16 bits do not hold.
+TEST(Import, FloatsOf16BitsAreSummedInMore) {
+  struct Case {
+    NodeDef node;
+    std::vector<i64> shape;
+    std::vector<double> x;  // over and over
+    double want;            // the first element
+  };
+  std::vector<i64> many{1, 1, 256, 512};
+  Strings norm{"x", "one", "zero", "zero", "one"};
+  const Case cases[] = {
+      {node("InstanceNormalization", {"x", "one", "zero"}, {"y"}), many, {3, 1}, 1},
+      {node("MeanVarianceNormalization", {"x"}, {"y"}), many, {3, 1}, 1},
+      {node("BatchNormalization", norm, {"y", "m", "v"}, {integer("training_mode", 1)}), many, {3, 1}, 1},
+      {node("BatchNormalization", norm, {"t", "y", "v"}, {integer("training_mode", 1)}), many, {3, 1}, 0.2},
+      {node("LpNormalization", {"x"}, {"y"}), {4}, {300}, 0.5},
+      {node("LRN", {"x"}, {"y"}, {integer("size", 1)}), {1, 1}, {300}, 53.348},  // 300 / (1 + 9)^0.75
+      {node("GlobalAveragePool", {"x"}, {"y"}), many, {3, 1}, 2},
+      {node("AveragePool", {"x"}, {"y"}, {integers("kernel_shape", {64, 64})}), {1, 1, 64, 64}, {30}, 30},
+      {node("GlobalLpPool", {"x"}, {"y"}), {1, 1, 4}, {300}, 600},
+      {node("LpPool", {"x"}, {"y"}, {integers("kernel_shape", {4})}), {1, 1, 4}, {300}, 600},
+      {node("ReduceL2", {"x"}, {"y"}), {4}, {300}, 600},
+      {node("ReduceLogSum", {"x"}, {"y"}), {2}, {40000}, 11.2898},
+      {node("ReduceSumSquare", {"x"}, {"y"}), {4096}, {0x1p-13}, 0x1p-14},
+      {node("Mean", {"x", "x"}, {"y"}), {1}, {40000}, 40000},
+      {node("SoftmaxCrossEntropyLoss", {"x", "classes"}, {"y"}), {70000, 2}, {0}, 0.6931},
+  };
+  for (const Case& test : cases) {
+    ModelDef m = model({test.node}, {numbers<u16>("one", Element::float16, {1}, {0x3C00}),
+                                     numbers<u16>("zero", Element::float16, {1}, {0}),
+                                     ints("classes", {70000}, std::vector<i64>(70000))});
+    m.graph.inputs = {info("x", Element::float16, test.shape)};
+    Array x = Array::empty(DType::f16, test.shape);
+    for (i64 i = 0; i < x.size(); ++i) x.set(i, test.x[static_cast<size_t>(i) % test.x.size()]);
+    Array y = answer(m, {x});
+    EXPECT_EQ(y.dtype, DType::f16) << test.node.op_type;
+    EXPECT_NEAR(y.get(0), test.want, 2e-3 * test.want) << test.node.op_type;
+  }
+}
+
 // ---------------------------------------------------------------- hostile
 
 TEST(HostileModels, RegionsOutOfThisWorld) {
