@@ -177,34 +177,54 @@ Values select(Call& c) { return {where(c, c.in(0), c.in(1), c.in(2))}; }
 
 // ---------------------------------------------------------------- trigonometry by its identities
 
-Value half_difference(Call& c, Value x, bool plus_sign) {  // (e^x +- e^-x) / 2
-  Value e = f(c, "exp", x), n = f(c, "exp", f(c, "neg", x));
-  return mul(c, plus_sign ? add(c, e, n) : sub(c, e, n), k(c, x, 0.5));
-}
-
 Values tan(Call& c) { return {div(c, f(c, "sin", c.in(0)), f(c, "cos", c.in(0)))}; }
-Values cosh(Call& c) { return {half_difference(c, c.in(0), true)}; }
 
-/// By expm1, which keeps small arguments exact: sinh x = (m + m / (m + 1)) / 2 with m = expm1 x.
+// Hyperbolic functions and their inverses work on |x|, and in two parts: beyond a point the rest of the formula is less
+// than the rounding of its greatest term, which alone stays finite as far as the result does.
+
+Value over(Call& c, Value a, double point) { return c.map("greater", {a, k(c, a, point)}); }
+Value up_to(Call& c, Value a, double point) { return c.map("minimum", {a, k(c, a, point)}); }
+constexpr double kFarExponent = 20, kFarArgument = 1e8;
+
+Value half_exp(Call& c, Value a) {  // e^a / 2
+  Value root = f(c, "exp", mul(c, a, k(c, a, 0.5)));
+  return mul(c, mul(c, root, k(c, a, 0.5)), root);
+}
+
+Value log_of_twice(Call& c, Value a) { return add(c, f(c, "log", a), k(c, a, std::numbers::ln2)); }
+
+Values cosh(Call& c) {
+  Value a = f(c, "abs", widened(c.in(0))), e = f(c, "exp", up_to(c, a, kFarExponent));
+  Value near = mul(c, add(c, e, div(c, k(c, a, 1), e)), k(c, a, 0.5));
+  return {cast(where(c, over(c, a, kFarExponent), half_exp(c, a), near), c.in(0).dtype())};
+}
+
+/// By expm1, which keeps small arguments exact: sinh a = (m + m / (m + 1)) / 2 with m = expm1 a.
 Values sinh(Call& c) {
-  Value x = c.in(0), m = f(c, "expm1", x);
-  return {mul(c, add(c, m, div(c, m, add(c, m, k(c, x, 1)))), k(c, x, 0.5))};
+  Value x = widened(c.in(0)), a = f(c, "abs", x), m = f(c, "expm1", up_to(c, a, kFarExponent));
+  Value near = mul(c, add(c, m, div(c, m, add(c, m, k(c, x, 1)))), k(c, x, 0.5));
+  Value r = where(c, over(c, a, kFarExponent), half_exp(c, a), near);
+  return {cast(mul(c, f(c, "sign", x), r), c.in(0).dtype())};
 }
 
-Values asinh(Call& c) {  // sign(x) log1p(a + a^2 / (1 + sqrt(1 + a^2))), a = |x|
-  Value x = c.in(0), a = f(c, "abs", x), s = mul(c, a, a);
+Values asinh(Call& c) {  // log1p(a + a^2 / (1 + sqrt(1 + a^2)))
+  Value x = widened(c.in(0)), a = f(c, "abs", x), b = up_to(c, a, kFarArgument), s = mul(c, b, b);
   Value root = f(c, "sqrt", add(c, s, k(c, x, 1)));
-  return {mul(c, f(c, "sign", x), f(c, "log1p", add(c, a, div(c, s, add(c, root, k(c, x, 1))))))};
+  Value near = f(c, "log1p", add(c, b, div(c, s, add(c, root, k(c, x, 1)))));
+  Value r = where(c, over(c, a, kFarArgument), log_of_twice(c, a), near);
+  return {cast(mul(c, f(c, "sign", x), r), c.in(0).dtype())};
 }
 
-Values acosh(Call& c) {
-  Value x = c.in(0), root = f(c, "sqrt", sub(c, mul(c, x, x), k(c, x, 1)));
-  return {f(c, "log", add(c, x, root))};
+Values acosh(Call& c) {  // log1p(t + sqrt(t) sqrt(t + 2)), t = x - 1, which is exact near 1
+  Value x = widened(c.in(0)), t = sub(c, up_to(c, x, kFarArgument), k(c, x, 1));
+  Value root = mul(c, f(c, "sqrt", t), f(c, "sqrt", add(c, t, k(c, x, 2))));
+  Value r = where(c, over(c, x, kFarArgument), log_of_twice(c, x), f(c, "log1p", add(c, t, root)));
+  return {cast(r, c.in(0).dtype())};
 }
 
-Values atanh(Call& c) {  // log1p(2x / (1 - x)) / 2
-  Value x = c.in(0), q = div(c, mul(c, x, k(c, x, 2)), sub(c, k(c, x, 1), x));
-  return {mul(c, f(c, "log1p", q), k(c, x, 0.5))};
+Values atanh(Call& c) {  // log1p(2a / (1 - a)) / 2
+  Value x = widened(c.in(0)), a = f(c, "abs", x), q = div(c, mul(c, a, k(c, x, 2)), sub(c, k(c, x, 1), a));
+  return {cast(mul(c, f(c, "sign", x), mul(c, f(c, "log1p", q), k(c, x, 0.5))), c.in(0).dtype())};
 }
 
 /// atan on the whole line: reduced twice to |t| <= tan(pi/16), then its series (terms to t^15: below 1e-13).

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
@@ -210,6 +211,45 @@ TEST(Import, NumbersThatADtypeLosesAreRefused) {
     m.graph.inputs = {named_sizes("x", Element::int64, {"n"})};
     expect_error(m, {"(" + std::string(op) + " of opset 20)", "numbers of a dtype that holds"});
   }
+}
+
+/// By libm in a wider type, on both sides of zero, as far as each goes.
+template <class T>
+void expect_hyperbolic(Element element, DType dtype) {
+  struct Case {
+    const char* op;
+    long double (*exact)(long double);
+    std::vector<double> x;
+  };
+  const Case cases[] = {{"Sinh", sinhl, {0, 1e-9, 0.3, 1, 17.5, 19.9, 20.1, 60, 88.9, 100, 709}},
+                        {"Cosh", coshl, {0, 1e-9, 0.3, 1, 17.5, 19.9, 20.1, 60, 88.9, 100, 709}},
+                        {"Asinh", asinhl, {0, 1e-9, 0.3, 1, 700, 9e7, 2e8, 1e20, 3e38}},
+                        {"Acosh", acoshl, {1, 1.0001, 1.5, 2, 700, 9e7, 2e8, 1e20, 3e38}},
+                        {"Atanh", atanhl, {0, 1e-9, 0.3, 0.5, 0.99, 0.9999, 0.999999, 1, 2}}};
+  for (const Case& test : cases) {
+    auto n = static_cast<i64>(test.x.size());
+    ModelDef m = model({node(test.op, {"x"}, {"y"})});
+    m.graph.inputs = {info("x", element, {2 * n})};
+    Array x = Array::empty(dtype, {2 * n});
+    for (i64 i = 0; i < n; ++i)
+      for (i64 side : {0, 1}) x.set(side * n + i, (side ? -1 : 1) * test.x[static_cast<size_t>(i)]);
+    Array y = answer(m, {x});
+    for (i64 i = 0; i < 2 * n; ++i) {
+      long double exact = test.exact(static_cast<long double>(x.data<T>()[i]));
+      T got = y.data<T>()[i], want = static_cast<T>(exact), size = std::fabs(want);
+      std::string where = std::string(test.op) + " of " + std::to_string(x.get(i));
+      if (std::isfinite(want))
+        EXPECT_LE(std::fabs(got - exact), 8 * (std::nextafter(size, std::numeric_limits<T>::infinity()) - size))
+            << where;
+      else
+        EXPECT_TRUE(got == want || (std::isnan(got) && std::isnan(want))) << where << " is " << got;
+    }
+  }
+}
+
+TEST(Import, HyperbolicFunctionsKeepTheirDigits) {
+  expect_hyperbolic<float>(Element::float32, DType::f32);
+  expect_hyperbolic<double>(Element::float64, DType::f64);
 }
 
 /// Sums, squares and counts that floats of 16 bits do not hold.
