@@ -11,7 +11,8 @@ namespace tn::onnx {
 namespace {
 
 constexpr i64 kOldestOpset = 1, kNewestOpset = 27;
-constexpr int kMaxCalls = 100;  // functions within functions
+constexpr int kMaxCalls = 100;   // functions within functions
+constexpr int kMaxBodies = 200;  // bodies within bodies, those of functions among them
 constexpr size_t kMaxProblems = 50;
 constexpr size_t kMaxNodes = size_t{1} << 20;  // functions expanded: a few hundred bytes can stand for 2^100 nodes
 
@@ -386,6 +387,13 @@ class Importer : BodyImporter {
     if (body.inputs.size() != types.size())
       fail("onnx",
            "expected a body of " + std::to_string(types.size()) + " inputs, got " + std::to_string(body.inputs.size()));
+    if (bodies_ == kMaxBodies) {
+      Place here = *place_;
+      here.outer = nullptr;  // which is long
+      problem(here.text() + "expected bodies nested at most " + std::to_string(kMaxBodies) +
+              " deep, those of functions included, got more");
+      throw Stop();
+    }
     Builder builder;
     builder.where = Location();
     ImportState inner{builder, *this, {}, {}};
@@ -403,7 +411,9 @@ class Importer : BodyImporter {
     initializers(body, names);
     size_t before = problems_.size();
     Place inside{place_, body.name, nullptr, 0, opset};
+    ++bodies_;
     nodes(body.nodes, names, opset, &inside, depth_);
+    --bodies_;
     Values outputs;
     for (const ValueInfo& o : body.outputs) {
       auto found = names.find(o.name);
@@ -440,6 +450,7 @@ class Importer : BodyImporter {
   ImportState* state_ = nullptr;
   const Place* place_ = nullptr;                          // of the node being converted
   int depth_ = 0;                                         // of the calls around it
+  int bodies_ = 0;                                        // around it
   const Names* names_ = nullptr;                          // of the graph whose nodes are being converted
   std::unordered_map<std::string, std::string> symbols_;  // the model's names of sizes, by ours
   std::unordered_map<std::string, i64> sizes_;            // fixed by inputs so far

@@ -356,6 +356,31 @@ TEST(HostileModels, FunctionsThatCallThemselvesOrDouble) {
   expect_error(m, {"1048576 nodes"});
 }
 
+/// Each function's sub-graphs are a few levels deep; one calls the next from the innermost.
+TEST(HostileModels, BodiesNestedThroughFunctions) {
+  ModelDef m = model({node("f0", {"p", "x"}, {"y"})});
+  m.graph.inputs.push_back(info("p", Element::boolean, {}));
+  auto branch = [](NodeDef n) {
+    GraphDef g;
+    g.nodes = {std::move(n)};
+    g.outputs = {info("o", Element::float32, {2, 3})};
+    return g;
+  };
+  for (int i = 0; i < 41; ++i) {
+    NodeDef n = i < 40 ? node("f" + std::to_string(i + 1), {"p", "a"}, {"o"}) : node("Relu", {"a"}, {"o"});
+    n.domain = i < 40 ? "local" : "";
+    for (int k = 0; k < 5; ++k)
+      n = node("If", {"p"}, {"o"},
+               {body("then_branch", branch(n)), body("else_branch", branch(node("Neg", {"a"}, {"o"})))});
+    m.functions.push_back({"f" + std::to_string(i), "local", "", {"p", "a"}, {"o"}, {}, {}, {n}, {{"", 20}}});
+  }
+  m.graph.nodes[0].domain = "local";
+  m.opsets.push_back({"local", 1});
+  expect_error(m, {"1 problem in", "(If of opset 20): expected bodies nested at most 200 deep, those of functions"});
+  m.functions[30].nodes = {node("Relu", {"a"}, {"o"})};
+  EXPECT_EQ(error_of(m), "");
+}
+
 /// One function's optional input is left out; another makes a value of that name, which its own nodes read.
 TEST(Import, AnInputLeftOutIsOfItsCallAlone) {
   FunctionDef open{"open", "local", "", {"a", "m"}, {"b"}, {}, {}, {node("Clip", {"a", "m"}, {"b"})}, {{"", 20}}};
