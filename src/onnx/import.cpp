@@ -210,8 +210,12 @@ class Importer : BodyImporter {
       Place at{outer, {}, &n, i, opset};
       const Place* outside_place = std::exchange(place_, &at);
       Values results;
+      size_t before = problems_.size();
       try {
-        if (auto in = operands(n, names)) results = convert(n, *in, opset, depth);
+        if (auto in = operands(n, names)) {
+          results = convert(n, *in, opset, depth);
+          if (problems_.size() == before) expect_made(n, results);
+        }
       } catch (const Error& e) { problem(at.text() + e.what()); }
       place_ = outside_place;
       results.resize(std::max(results.size(), n.outputs.size()));
@@ -253,19 +257,25 @@ class Importer : BodyImporter {
                           n.op_type + "; give a plugin that has it, or a model-local function");
     }
     Call call(*state_, n, opset, in);
-    Values r = converter(call);
-    if (n.outputs.size() > r.size())
-      for (size_t k = r.size(); k < n.outputs.size(); ++k)
-        if (!n.outputs[k].empty())
-          fail(n.op_type,
-               "expected at most " + std::to_string(r.size()) + " outputs, got " + std::to_string(n.outputs.size()));
-    return r;
+    return converter(call);
+  }
+
+  /// Each output that has a name is there: what comes after may count on it where no problem was found.
+  static void expect_made(const NodeDef& n, const Values& results) {
+    for (size_t k = 0; k < n.outputs.size(); ++k) {
+      if (n.outputs[k].empty() || (k < results.size() && results[k])) continue;
+      if (k < results.size()) fail(n.op_type, "expected a value for output '" + n.outputs[k] + "', got none");
+      fail(n.op_type,
+           "expected at most " + std::to_string(results.size()) + " outputs, got " + std::to_string(n.outputs.size()));
+    }
   }
 
   /// An op of ours (a plugin's, say) written under our domain: attributes by their names.
   Values own_op(const OpDef& ours, const NodeDef& n, const Values& in) {
     if (is_local(ours))
       fail(n.op_type, "expected an op that a file can hold, got one that is a function of the process that wrote it");
+    for (size_t i = 0; i < in.size(); ++i)
+      if (!in[i]) fail(n.op_type, "expected input " + std::to_string(i) + ", got none; give it");
     std::vector<NamedAttr> attrs;
     for (const Attribute& a : n.attributes) {
       const AttrSpec* spec = nullptr;

@@ -381,6 +381,25 @@ TEST(HostileModels, BodiesNestedThroughFunctions) {
   EXPECT_EQ(error_of(m), "");
 }
 
+/// A value that nobody makes is a problem where it is asked for, not a hole in the network.
+TEST(HostileModels, OutputsThatNobodyMakes) {
+  ModelDef m = model({node("f", {"x"}, {"y"})});
+  m.graph.nodes[0].domain = "local";
+  m.opsets.push_back({"local", 1});
+  m.functions = {{"f", "local", "", {"a"}, {"b"}, {}, {}, {node("Relu", {"a"}, {"c"})}, {{"", 20}}}};
+  expect_error(m, {"1 problem in", "node 0 (local.f of opset 20): [f] expected a value for output 'y', got none"});
+  m.functions[0].outputs = {"c"};
+  EXPECT_EQ(error_of(m), "");
+  m.graph.nodes[0].outputs = {"t", "y"};
+  expect_error(m, {"1 problem in", "[f] expected at most 1 outputs, got 2"});
+  m = model({node("add", {"x", ""}, {"y"})});
+  m.graph.nodes[0].domain = "ai.tenon";
+  expect_error(m, {"[add] expected input 1, got none; give it"});
+  m.graph.nodes[0] = node("add", {"x", "x"}, {"t", "y"});
+  m.graph.nodes[0].domain = "ai.tenon";
+  expect_error(m, {"[add] expected at most 1 outputs, got 2"});
+}
+
 /// One function's optional input is left out; another makes a value of that name, which its own nodes read.
 TEST(Import, AnInputLeftOutIsOfItsCallAlone) {
   FunctionDef open{"open", "local", "", {"a", "m"}, {"b"}, {}, {}, {node("Clip", {"a", "m"}, {"b"})}, {{"", 20}}};
