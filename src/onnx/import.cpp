@@ -17,6 +17,7 @@ constexpr size_t kMaxProblems = 50;
 constexpr size_t kMaxNodes = size_t{1} << 20;  // functions expanded: a few hundred bytes can stand for 2^100 nodes
 
 using Names = std::unordered_map<std::string, Value>;
+using NameSet = std::unordered_set<std::string>;
 const NodeDef kNoNode;
 
 /// Thrown where going on would cost too much; the problems so far are reported.
@@ -163,7 +164,7 @@ class Importer : BodyImporter {
   }
 
   void inputs(NamedGraph& net, Names& names) {
-    std::unordered_set<std::string> initialized;
+    NameSet initialized;
     if (!options_.keep_backed_inputs)
       for (const TensorValue& t : model_.graph.initializers) initialized.insert(t.name);
     for (const ValueInfo& i : model_.graph.inputs) {
@@ -195,13 +196,16 @@ class Importer : BodyImporter {
 
   // ---------------------------------------------------------------- nodes
 
+  void count(size_t nodes) {
+    count_ += nodes;
+    if (count_ <= kMaxNodes) return;
+    problem("expected at most " + std::to_string(kMaxNodes) +
+            " nodes with all functions expanded, got more; the functions call one another too often");
+    throw Stop();
+  }
+
   void nodes(const std::vector<NodeDef>& list, Names& names, i64 opset, const Place* outer, int depth) {
-    count_ += list.size();
-    if (count_ > kMaxNodes) {
-      problem("expected at most " + std::to_string(kMaxNodes) +
-              " nodes with all functions expanded, got more; the functions call one another too often");
-      throw Stop();
-    }
+    count(list.size());
     const Names* outside = std::exchange(names_, &names);
     int outside_depth = std::exchange(depth_, depth);
     i64 outside_opset = std::exchange(opset_, opset);
@@ -322,7 +326,7 @@ class Importer : BodyImporter {
       fail(call.op_type,
            "expected at most " + std::to_string(f.inputs.size()) + " inputs, got " + std::to_string(in.size()));
     Names names;
-    std::unordered_set<std::string> absent;  // of this call: another function may make a value of that name
+    NameSet absent;  // of this call: another function may make a value of that name
     for (size_t i = 0; i < f.inputs.size(); ++i) {
       Value v = i < in.size() ? in[i] : Value{};
       if (v)
@@ -331,11 +335,7 @@ class Importer : BodyImporter {
         absent.insert(f.inputs[i]);
     }
     std::vector<NodeDef> body = f.nodes;
-    for (NodeDef& n : body) {
-      std::erase_if(n.attributes, [&](Attribute& a) { return !a.reference.empty() && !resolve(a, call, f); });
-      for (std::string& input : n.inputs)
-        if (absent.contains(input)) input.clear();
-    }
+    fit(body, call, f, absent);
     nodes(body, names, opset_of(f.opsets), place_, depth + 1);
     Values r;
     for (const std::string& o : f.outputs) {
@@ -343,6 +343,26 @@ class Importer : BodyImporter {
       r.push_back(found == names.end() ? Value{} : found->second);
     }
     return r;
+  }
+
+  /// Gives the nodes of a function's body, sub-graphs of it included, the attributes of a call, and takes away inputs
+  /// that it leaves out.
+  void fit(std::vector<NodeDef>& body, const NodeDef& call, const FunctionDef& f, const NameSet& absent) {
+    for (NodeDef& n : body) {
+      for (std::string& input : n.inputs)
+        if (absent.contains(input)) input.clear();
+      std::erase_if(n.attributes, [&](Attribute& a) {
+        if (!a.reference.empty()) return !resolve(a, call, f);  // to what is the caller's, graphs too
+        for (auto& g : a.graphs) {
+          count(g->nodes.size());
+          g = std::make_shared<GraphDef>(*g);
+          NameSet outside = absent;
+          for (const std::string& name : own_names(*g)) outside.erase(name);
+          fit(g->nodes, call, f, outside);
+        }
+        return false;
+      });
+    }
   }
 
   /// Replaces a reference by the call's attribute or the function's default; false when there is neither.
@@ -361,11 +381,17 @@ class Importer : BodyImporter {
 
   // ---------------------------------------------------------------- bodies
 
-  static void used_names(const GraphDef& g, std::vector<std::string>& used) {
-    std::unordered_set<std::string> own;
+  /// Names of what a sub-graph makes itself.
+  static NameSet own_names(const GraphDef& g) {
+    NameSet own;
     for (const ValueInfo& v : g.inputs) own.insert(v.name);
     for (const TensorValue& t : g.initializers) own.insert(t.name);
     for (const NodeDef& n : g.nodes) own.insert(n.outputs.begin(), n.outputs.end());
+    return own;
+  }
+
+  static void used_names(const GraphDef& g, std::vector<std::string>& used) {
+    NameSet own = own_names(g);
     std::vector<std::string> all;
     for (const NodeDef& n : g.nodes) {
       all.insert(all.end(), n.inputs.begin(), n.inputs.end());

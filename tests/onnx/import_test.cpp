@@ -356,6 +356,44 @@ TEST(HostileModels, FunctionsThatCallThemselvesOrDouble) {
   expect_error(m, {"1048576 nodes"});
 }
 
+/// y = LeakyRelu(Clip(x, "", 1)) in a branch of a function: alpha is the call's or the function's own, and the least of
+/// Clip an input that the call leaves out.
+TEST(Import, BranchesOfFunctionsKnowTheirCall) {
+  auto floating = [](const std::string& name, float v) {
+    Attribute a;
+    a.name = name;
+    a.kind = Attribute::Kind::floating;
+    a.f = v;
+    return a;
+  };
+  Attribute reference = floating("alpha", 0);
+  reference.reference = "slope";
+  auto branch = [](std::vector<NodeDef> nodes) {
+    GraphDef g;
+    g.nodes = std::move(nodes);
+    g.outputs = {info("o", Element::float32, {2, 3})};
+    return g;
+  };
+  GraphDef inner = branch({node("Clip", {"a", "least", "most"}, {"c"}), node("LeakyRelu", {"c"}, {"o"}, {reference})});
+  GraphDef outer = branch({node("If", {"p"}, {"o"}, {body("then_branch", inner), body("else_branch", inner)})});
+  GraphDef other = branch({node("Neg", {"a"}, {"o"})});
+  FunctionDef f{"f", "local",   "", {"p", "a", "least", "most"}, {"b"}, {"slope"}, {floating("slope", 0.5f)},
+                {},  {{"", 20}}};
+  f.nodes = {node("If", {"p"}, {"b"}, {body("then_branch", outer), body("else_branch", other)})};
+  ModelDef m = model({node("f", {"p", "x", "", "one"}, {"y"}, {floating("slope", 0.25f)})}, {floats("one", {}, {1})});
+  m.graph.nodes[0].domain = "local";
+  m.graph.inputs.push_back(info("p", Element::boolean, {}));
+  m.opsets.push_back({"local", 1});
+  m.functions = {f};
+  Array x = Array::empty(DType::f32, {2, 3}), yes = Array::empty(DType::boolean, {});
+  for (i64 i = 0; i < 6; ++i) x.set(i, static_cast<double>(4 * i - 8));
+  yes.set_int(0, 1);
+  EXPECT_EQ(answer(m, {x, yes}).get(0), -2);
+  EXPECT_EQ(answer(m, {x, yes}).get(5), 1);
+  m.graph.nodes[0].attributes.clear();
+  EXPECT_EQ(answer(m, {x, yes}).get(0), -4);
+}
+
 /// Each function's sub-graphs are a few levels deep; one calls the next from the innermost.
 TEST(HostileModels, BodiesNestedThroughFunctions) {
   ModelDef m = model({node("f0", {"p", "x"}, {"y"})});
