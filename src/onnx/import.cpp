@@ -2,6 +2,7 @@
 #include "onnx/import.h"
 
 #include <algorithm>
+#include <cctype>
 #include <unordered_set>
 
 #include "onnx/convert.h"
@@ -138,8 +139,9 @@ class Importer : BodyImporter {
   /// The size of an axis the model has no number for: a symbol, or what it is fixed to.
   Dim size_of(const ValueInfo& info, size_t axis, std::optional<i64> found) {
     const std::string& name = info.type.shape[axis].name;
-    // Exporters write ? or -1 for a size that nobody knows: two of them need not be equal.
-    bool named = std::any_of(name.begin(), name.end(), [](char ch) { return std::isalpha(ch); });
+    // Exporters write ? or -1 for a size that nobody knows: two of them need not be equal. A name has a letter, of
+    // whatever alphabet.
+    bool named = std::any_of(name.begin(), name.end(), [](unsigned char ch) { return ch >= 0x80 || std::isalpha(ch); });
     std::string full = named ? name : info.name + "_" + std::to_string(axis);
     std::string symbol = symbol_name(full);
     auto fixed = options_.sizes.find(symbol);
