@@ -30,39 +30,63 @@ constexpr size_t kMostFolded = 4000;    // nodes evaluated for one value
 constexpr i64 kMostElements = 1 << 16;  // and the elements they have in all
 constexpr i64 kMostSizes = 1 << 12;     // elements of a tensor that are followed as sizes
 
-/// Whether a node may be run at import: no loop, whose end nobody knows, and few elements in all.
-bool is_cheap(const Graph& g, const Node& n, i64& elements) {
-  static const OpDef& constant_op = op("constant");
-  if (n.op == &constant_op) return true;
-  for (const auto& [name, value] : n.attrs.items())
-    if (std::holds_alternative<GraphPtr>(value)) return false;
+/// Elements that a node makes; more than are computed at import where nobody knows.
+i64 elements_of(const Graph& g, const Node& n) {
+  i64 all = 0;
   for (u32 k = 0; k < n.result_count; ++k) {
     i64 count = 1;
     for (Dim d : g.type(n.first_result + k).shape())
-      if (!d.is_constant() || __builtin_mul_overflow(count, d.value(), &count)) return false;
-    if (count > kMostElements - elements) return false;
-    elements += count;
+      if (!d.is_constant() || __builtin_mul_overflow(count, d.value(), &count)) return kMostElements + 1;
+    all = std::min(all + std::min(count, kMostElements + 1), kMostElements + 1);
   }
-  return true;
+  return all;
 }
 
-/// The nodes a value is computed from, in order; nothing when an input without contents, a size or an effect is among
-/// them.
-std::optional<std::vector<const Node*>> foldable_slice(const ImportState& state, u32 id) {
-  static const OpDef& dims_op = op("dims");
+/// Whether a node may be run at import: no effect, no size, no loop, whose end nobody knows, and few elements.
+bool is_cheap(const Graph& g, const Node& n) {
+  static const OpDef &constant_op = op("constant"), &dims_op = op("dims");
+  if (n.op == &constant_op) return true;
+  if (n.op == &dims_op || n.effectful) return false;
+  for (const auto& [name, value] : n.attrs.items())
+    if (std::holds_alternative<GraphPtr>(value)) return false;
+  return elements_of(g, n) <= kMostElements;
+}
+
+/// Sees each new node once: what depends on an input without contents or on a node that is not run is open.
+void follow(ImportState& state) {
+  const Graph& g = state.builder.graph();
+  std::vector<bool>& open = state.open.ids;
+  while (open.size() < g.input_count()) open.push_back(!state.given.contains(static_cast<u32>(open.size())));
+  auto nodes = g.nodes();
+  for (size_t& k = state.open.followed; k < nodes.size(); ++k) {
+    const Node& n = nodes[k];
+    auto operands = g.operands(n);
+    bool any = std::any_of(operands.begin(), operands.end(), [&](u32 v) { return open[v]; });
+    open.resize(n.first_result + n.result_count, any || !is_cheap(g, n));
+  }
+}
+
+/// The nodes a value is computed from, in order; nothing when it is open, or they are too many.
+std::optional<std::vector<const Node*>> foldable_slice(ImportState& state, u32 id) {
+  static const OpDef& constant_op = op("constant");
+  follow(state);
+  if (state.open.ids[id]) return std::nullopt;
   const Graph& g = state.builder.graph();
   i64 elements = 0;
-  std::vector<u32> open{id};
+  std::vector<u32> left{id};
   std::set<const Node*> found;
-  while (!open.empty()) {
-    u32 v = open.back();
-    open.pop_back();
+  while (!left.empty()) {
+    u32 v = left.back();
+    left.pop_back();
     if (state.given.contains(v)) continue;
     const Node* n = producer({&state.builder, v});
-    if (!n || n->op == &dims_op || n->effectful || found.size() > kMostFolded) return std::nullopt;
     if (!found.insert(n).second) continue;
-    if (!is_cheap(g, *n, elements)) return std::nullopt;
-    for (u32 x : g.operands(*n)) open.push_back(x);
+    if (n->op != &constant_op) elements += elements_of(g, *n);
+    if (elements > kMostElements || found.size() > kMostFolded) {
+      state.open.ids[id] = true;  // for good, and for what depends on it
+      return std::nullopt;
+    }
+    for (u32 x : g.operands(*n)) left.push_back(x);
   }
   return std::vector<const Node*>(found.begin(), found.end());  // addresses rise with the order of the nodes
 }

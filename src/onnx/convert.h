@@ -37,6 +37,11 @@ struct ImportState {
   /// Contents of graph inputs, given by the caller when a shape must be known, and of values computed from them and
   /// from constants when a converter asked; by value id.
   std::unordered_map<u32, Array> given;
+  /// Whether a value cannot be computed at import, by id: of the first `followed` nodes.
+  struct {
+    std::vector<bool> ids;
+    size_t followed = 0;
+  } open;
 };
 
 class Call;

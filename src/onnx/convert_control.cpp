@@ -1,5 +1,6 @@
 // If, Loop and Scan. Their bodies see the surrounding graph; what they use of it becomes operands of our ops.
 #include <algorithm>
+#include <unordered_set>
 
 #include "onnx/convert.h"
 
@@ -42,8 +43,9 @@ Values if_(Call& c) {
     return inline_graph(c.builder(), *bodies.import_body(taken, names, {}), outer_values(c, names));
   }
   Strings names = bodies.captured(yes);
+  std::unordered_set<std::string> met(names.begin(), names.end());
   for (const std::string& n : bodies.captured(no))
-    if (std::find(names.begin(), names.end(), n) == names.end()) names.push_back(n);
+    if (met.insert(n).second) names.push_back(n);
   GraphPtr then = bodies.import_body(yes, names, {}), otherwise = bodies.import_body(no, names, {});
   if (then->output_types() != otherwise->output_types())
     c.refuse("branches that give the same types", "different ones", "pad or cast one branch's results");

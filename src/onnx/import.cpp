@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <map>
+#include <tuple>
 #include <unordered_set>
 
 #include "onnx/convert.h"
@@ -45,7 +47,9 @@ struct Place {
 
 class Importer : BodyImporter {
  public:
-  Importer(const ModelDef& model, const ImportOptions& options) : model_(model), options_(options) {}
+  Importer(const ModelDef& model, const ImportOptions& options) : model_(model), options_(options) {
+    for (const FunctionDef& f : model.functions) functions_.emplace(std::tuple(f.domain, f.name, f.overload), &f);
+  }
 
   NamedGraph run() {
     try {
@@ -57,7 +61,7 @@ class Importer : BodyImporter {
   NamedGraph whole() {
     Builder builder;
     builder.where = Location();  // the nodes come from no line of a program
-    ImportState state{builder, *this, {}, {}};
+    ImportState state{builder, *this, {}, {}, {}};
     state_ = &state;
     i64 opset = opset_of(model_.opsets);
     check_header(opset);
@@ -315,9 +319,8 @@ class Importer : BodyImporter {
   // ---------------------------------------------------------------- functions
 
   const FunctionDef* function_of(const NodeDef& n) const {
-    for (const FunctionDef& f : model_.functions)
-      if (f.name == n.op_type && f.domain == n.domain && f.overload == n.overload) return &f;
-    return nullptr;
+    auto found = functions_.find(std::tie(n.domain, n.op_type, n.overload));
+    return found == functions_.end() ? nullptr : found->second;
   }
 
   Values expand(const FunctionDef& f, const NodeDef& call, const Values& in, int depth) {
@@ -409,8 +412,9 @@ class Importer : BodyImporter {
     std::vector<std::string> used;
     used_names(body, used);
     Strings found;
+    NameSet met;
     for (const std::string& name : used)
-      if (names_->contains(name) && std::find(found.begin(), found.end(), name) == found.end()) found.push_back(name);
+      if (names_->contains(name) && met.insert(name).second) found.push_back(name);
     return found;
   }
 
@@ -434,7 +438,7 @@ class Importer : BodyImporter {
     }
     Builder builder;
     builder.where = Location();
-    ImportState inner{builder, *this, {}, {}};
+    ImportState inner{builder, *this, {}, {}, {}};
     Names names;
     Call outside(*state_, kNoNode, opset_, {});
     for (const std::string& name : captured_names) {
@@ -484,6 +488,8 @@ class Importer : BodyImporter {
 
   const ModelDef& model_;
   const ImportOptions& options_;
+  /// By domain, name and overload.
+  std::map<std::tuple<std::string, std::string, std::string>, const FunctionDef*, std::less<>> functions_;
   i64 opset_ = 0;
   ImportState* state_ = nullptr;
   const Place* place_ = nullptr;                          // of the node being converted

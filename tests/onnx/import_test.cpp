@@ -440,6 +440,21 @@ TEST(HostileModels, OutputsThatNobodyMakes) {
   expect_error(m, {"[add] expected at most 1 outputs, got 2"});
 }
 
+/// Functions of one name are told apart by domain and overload; of two that agree in all the first counts.
+TEST(Import, FunctionsGoByDomainNameAndOverload) {
+  ModelDef m = model({node("f", {"x"}, {"a"}), node("f", {"a"}, {"b"}), node("f", {"b"}, {"y"})});
+  auto function = [](const std::string& domain, const std::string& overload, const std::string& op) {
+    return FunctionDef{"f", domain, overload, {"a"}, {"b"}, {}, {}, {node(op, {"a"}, {"b"})}, {{"", 20}}};
+  };
+  m.functions = {function("one", "", "Neg"), function("two", "", "Relu"), function("one", "o", "Exp"),
+                 function("one", "", "Sin")};
+  for (size_t i = 0; i < 3; ++i) m.graph.nodes[i].domain = i == 1 ? "two" : "one";
+  m.graph.nodes[2].overload = "o";
+  std::string text = to_string(*import_model(m).graph);
+  for (const char* op : {"neg(", "relu(", "exp("}) EXPECT_NE(text.find(op), text.npos) << text;
+  EXPECT_EQ(text.find("sin("), text.npos) << text;
+}
+
 /// One function's optional input is left out; another makes a value of that name, which its own nodes read.
 TEST(Import, AnInputLeftOutIsOfItsCallAlone) {
   FunctionDef open{"open", "local", "", {"a", "m"}, {"b"}, {}, {}, {node("Clip", {"a", "m"}, {"b"})}, {{"", 20}}};
