@@ -3,7 +3,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
@@ -12,7 +11,7 @@
 #include "models.h"
 #include "onnx/export.h"
 #include "onnx/tensors.h"
-#include "runtime/execute.h"
+#include "run.h"
 
 namespace tn::onnx {
 namespace {
@@ -26,7 +25,6 @@ using samples::integers;
 using samples::ints;
 using samples::model;
 using samples::node;
-using samples::numbers;
 using samples::shapes;
 using samples::tensor;
 using samples::text;
@@ -109,23 +107,6 @@ TEST(Import, SizesCanBeFixed) {
   expect_error(m, {"input 'z': expected size 'n' to be 3, as another input has it, got 1"}, options);
 }
 
-Array vector(const std::vector<i64>& values) {
-  Array a = Array::empty(DType::i64, {static_cast<i64>(values.size())});
-  for (size_t i = 0; i < values.size(); ++i) a.set_int(static_cast<i64>(i), values[i]);
-  return a;
-}
-
-std::vector<i64> elements(const Array& a) {
-  std::vector<i64> r;
-  for (i64 i = 0; i < a.size(); ++i) r.push_back(a.get_int(i));
-  return r;
-}
-
-/// The first output for inputs of these contents.
-Array answer(const ModelDef& m, const std::vector<Array>& inputs) { return execute(import_model(m).graph, inputs)[0]; }
-
-constexpr i64 kMost = std::numeric_limits<i64>::max(), kLeast = std::numeric_limits<i64>::min();
-
 /// Sizes have 63 bits: an end beyond them is the last element's, and other numbers beyond them are no sizes.
 TEST(Import, NumbersThatNoSizeHolds) {
   ModelDef m =
@@ -142,29 +123,6 @@ TEST(Import, NumbersThatNoSizeHolds) {
   m = model({node("iota", {}, {"y"}, {integers("shape", {kMost}), integer("axis", 0), text("dtype", "i64")})});
   m.graph.nodes[0].domain = "ai.tenon";
   expect_error(m, {"expected sizes within 63 bits in attribute 'shape', got 9223372036854775807"});
-}
-
-/// What is folded at import is what the operators give: integers wrap, and all of i64 are followed.
-TEST(Import, IntegersFoldedAreThoseOfTheirDtype) {
-  auto to = [](Element e) { return integer("to", static_cast<i64>(e)); };
-  ModelDef m = model({node("Add", {"x", "z"}, {"s"}), node("Cast", {"s"}, {"w"}, {to(Element::int32)}),
-                      node("Add", {"w", "one"}, {"v"}), node("Cast", {"large"}, {"t"}, {to(Element::uint8)}),
-                      node("Cast", {"t"}, {"u"}, {to(Element::int32)}), node("Add", {"u", "v"}, {"y"})},
-                     {numbers<u8>("z", Element::uint8, {1}, {100}), numbers<i32>("one", Element::int32, {1}, {1}),
-                      ints("large", {1}, {257})});
-  m.graph.inputs = {info("x", Element::uint8, {1})};
-  Array x = Array::empty(DType::u8, {1});
-  x.set_int(0, 200);
-  ImportOptions options;
-  options.known_inputs = {{"x", x}};
-  EXPECT_EQ(elements(execute(import_model(m, options).graph, std::vector<Array>{x})[0]), std::vector<i64>{46});
-  std::vector<TensorValue> far{ints("a", {1}, {3000000000}), ints("b", {1}, {2000000000}), ints("most", {1}, {kMost}),
-                               ints("one", {}, {1})};
-  std::vector<Array> none{Array::zeros(DType::f32, {2, 3})};
-  EXPECT_EQ(elements(answer(model({node("Mul", {"a", "b"}, {"y"})}, far), none)),
-            std::vector<i64>{6000000000000000000});
-  m = model({node("Concat", {"a", "most"}, {"t"}, {integer("axis", 0)}), node("Gather", {"t", "one"}, {"y"})}, far);
-  EXPECT_EQ(elements(answer(m, none)), std::vector<i64>{kMost});
 }
 
 /// Positions as transformers count them: a range up to a size.
@@ -195,13 +153,6 @@ TEST(Import, SqueezesWhatIsAtMostOne) {
   expect_error(m, {"expected an extent of 1 on axis 0, got i64[n]; fix that size"});
 }
 
-TEST(Import, TheLeastIntegerIsTheLeast) {
-  ModelDef m = model({node("ArgMin", {"x"}, {"y"})});
-  m.graph.inputs = {named_sizes("x", Element::int64, {"n"})};
-  EXPECT_EQ(elements(execute(import_model(m).graph, std::vector<Array>{vector({3, kLeast, -5})})[0]),
-            std::vector<i64>{1});
-}
-
 TEST(Import, PartsOfASplitAreTheWhole) {
   ModelDef m = model({node("Split", {"x", "parts"}, {"y", "z"})}, {ints("parts", {2}, {1, 3})});
   expect_error(m, {"expected parts of 2 elements in all, got 4"});
@@ -212,85 +163,6 @@ TEST(Import, NumbersThatADtypeLosesAreRefused) {
     ModelDef m = model({node(op, {"x"}, {"y"})});
     m.graph.inputs = {named_sizes("x", Element::int64, {"n"})};
     expect_error(m, {"(" + std::string(op) + " of opset 20)", "numbers of a dtype that holds"});
-  }
-}
-
-/// By libm in a wider type, on both sides of zero, as far as each goes.
-template <class T>
-void expect_hyperbolic(Element element, DType dtype) {
-  struct Case {
-    const char* op;
-    long double (*exact)(long double);
-    std::vector<double> x;
-  };
-  const Case cases[] = {{"Sinh", sinhl, {0, 1e-9, 0.3, 1, 17.5, 19.9, 20.1, 60, 88.9, 100, 709}},
-                        {"Cosh", coshl, {0, 1e-9, 0.3, 1, 17.5, 19.9, 20.1, 60, 88.9, 100, 709}},
-                        {"Asinh", asinhl, {0, 1e-9, 0.3, 1, 700, 9e7, 2e8, 1e20, 3e38}},
-                        {"Acosh", acoshl, {1, 1.0001, 1.5, 2, 700, 9e7, 2e8, 1e20, 3e38}},
-                        {"Atanh", atanhl, {0, 1e-9, 0.3, 0.5, 0.99, 0.9999, 0.999999, 1, 2}}};
-  for (const Case& test : cases) {
-    auto n = static_cast<i64>(test.x.size());
-    ModelDef m = model({node(test.op, {"x"}, {"y"})});
-    m.graph.inputs = {info("x", element, {2 * n})};
-    Array x = Array::empty(dtype, {2 * n});
-    for (i64 i = 0; i < n; ++i)
-      for (i64 side : {0, 1}) x.set(side * n + i, (side ? -1 : 1) * test.x[static_cast<size_t>(i)]);
-    Array y = answer(m, {x});
-    for (i64 i = 0; i < 2 * n; ++i) {
-      long double exact = test.exact(static_cast<long double>(x.data<T>()[i]));
-      T got = y.data<T>()[i], want = static_cast<T>(exact), size = std::fabs(want);
-      std::string where = std::string(test.op) + " of " + std::to_string(x.get(i));
-      if (std::isfinite(want))
-        EXPECT_LE(std::fabs(got - exact), 8 * (std::nextafter(size, std::numeric_limits<T>::infinity()) - size))
-            << where;
-      else
-        EXPECT_TRUE(got == want || (std::isnan(got) && std::isnan(want))) << where << " is " << got;
-    }
-  }
-}
-
-TEST(Import, HyperbolicFunctionsKeepTheirDigits) {
-  expect_hyperbolic<float>(Element::float32, DType::f32);
-  expect_hyperbolic<double>(Element::float64, DType::f64);
-}
-
-/// Sums, squares and counts that floats of 16 bits do not hold.
-TEST(Import, FloatsOf16BitsAreSummedInMore) {
-  struct Case {
-    NodeDef node;
-    std::vector<i64> shape;
-    std::vector<double> x;  // over and over
-    double want;            // the first element
-  };
-  std::vector<i64> many{1, 1, 256, 512};
-  Strings norm{"x", "one", "zero", "zero", "one"};
-  const Case cases[] = {
-      {node("InstanceNormalization", {"x", "one", "zero"}, {"y"}), many, {3, 1}, 1},
-      {node("MeanVarianceNormalization", {"x"}, {"y"}), many, {3, 1}, 1},
-      {node("BatchNormalization", norm, {"y", "m", "v"}, {integer("training_mode", 1)}), many, {3, 1}, 1},
-      {node("BatchNormalization", norm, {"t", "y", "v"}, {integer("training_mode", 1)}), many, {3, 1}, 0.2},
-      {node("LpNormalization", {"x"}, {"y"}), {4}, {300}, 0.5},
-      {node("LRN", {"x"}, {"y"}, {integer("size", 1)}), {1, 1}, {300}, 53.348},  // 300 / (1 + 9)^0.75
-      {node("GlobalAveragePool", {"x"}, {"y"}), many, {3, 1}, 2},
-      {node("AveragePool", {"x"}, {"y"}, {integers("kernel_shape", {64, 64})}), {1, 1, 64, 64}, {30}, 30},
-      {node("GlobalLpPool", {"x"}, {"y"}), {1, 1, 4}, {300}, 600},
-      {node("LpPool", {"x"}, {"y"}, {integers("kernel_shape", {4})}), {1, 1, 4}, {300}, 600},
-      {node("ReduceL2", {"x"}, {"y"}), {4}, {300}, 600},
-      {node("ReduceLogSum", {"x"}, {"y"}), {2}, {40000}, 11.2898},
-      {node("ReduceSumSquare", {"x"}, {"y"}), {4096}, {0x1p-13}, 0x1p-14},
-      {node("Mean", {"x", "x"}, {"y"}), {1}, {40000}, 40000},
-      {node("SoftmaxCrossEntropyLoss", {"x", "classes"}, {"y"}), {70000, 2}, {0}, 0.6931},
-  };
-  for (const Case& test : cases) {
-    ModelDef m = model({test.node}, {numbers<u16>("one", Element::float16, {1}, {0x3C00}),
-                                     numbers<u16>("zero", Element::float16, {1}, {0}),
-                                     ints("classes", {70000}, std::vector<i64>(70000))});
-    m.graph.inputs = {info("x", Element::float16, test.shape)};
-    Array x = Array::empty(DType::f16, test.shape);
-    for (i64 i = 0; i < x.size(); ++i) x.set(i, test.x[static_cast<size_t>(i) % test.x.size()]);
-    Array y = answer(m, {x});
-    EXPECT_EQ(y.dtype, DType::f16) << test.node.op_type;
-    EXPECT_NEAR(y.get(0), test.want, 2e-3 * test.want) << test.node.op_type;
   }
 }
 
