@@ -144,6 +144,8 @@ std::span<const ConverterEntry> control_converters();
 
 /// Floats of 16 bits as f32, which holds what sums, squares and counts of them come to; the result is cast back, once.
 Value widened(Value x);
+/// a / b, of integers toward zero, as ONNX divides; our floor_divide rounds down.
+Value quotient(Call& c, Value a, Value b);
 /// The size nearest to a number of a file: sizes have 63 bits, and an end of 2^63 - 1 stands for any beyond them.
 Dim nearest_size(i64 v);
 

@@ -82,19 +82,26 @@ Value left_below_zero(Call& c, Value a, Value b) {
   return c.map("logical_and", {left, differ});
 }
 
-/// Integers divide toward zero in ONNX; our floor_divide rounds down.
+}  // namespace
+
+Value quotient(Call& c, Value a, Value b) {
+  if (is_float(a.dtype())) return div(c, a, b);
+  Value q = c.map("floor_divide", {a, b});
+  return is_signed(a.dtype()) ? add(c, q, cast(left_below_zero(c, a, b), a.dtype())) : q;
+}
+
+namespace {
+
 Values divide(Call& c) {
   Value a = c.in(0), b = c.in(1);
-  if (is_float(a.dtype())) return {div(c, a, b)};
+  if (is_float(a.dtype())) return {quotient(c, a, b)};
   auto x = c.find_dims(a), y = c.find_dims(b);
   if (x && y && y->size() == 1 && (*y)[0].is_constant() && (*y)[0].value() > 0) {
     Shape r;
     for (Dim d : *x) r.push_back(d.is_constant() ? Dim(d.value() / (*y)[0].value()) : floordiv(d, (*y)[0]));
     return {c.from_dims(r, a.dtype(), a.rank() == 0 && b.rank() == 0)};
   }
-  Value q = c.map("floor_divide", {a, b});
-  if (!is_signed(a.dtype())) return {q};
-  return {add(c, q, cast(left_below_zero(c, a, b), a.dtype()))};
+  return {quotient(c, a, b)};
 }
 
 Values modulo(Call& c) {

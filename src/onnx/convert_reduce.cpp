@@ -45,7 +45,7 @@ Values mean(Call& c) {
   DType dtype = c.in(0).dtype();
   Value x = widened(c.in(0));
   Value s = c.reduce("sum", x, a.axes, a.keepdims);
-  return {cast(c.map(is_float(dtype) ? "div" : "floor_divide", {s, count(c, x, a.axes)}), dtype)};
+  return {cast(quotient(c, s, count(c, x, a.axes)), dtype)};
 }
 
 Value sum_of(Call& c, Value x) {

@@ -47,6 +47,13 @@ TEST(Operators, TheLeastIntegerIsTheLeast) {
             std::vector<i64>{1});
 }
 
+TEST(Operators, MeansOfIntegersAreTowardZero) {
+  ModelDef m = model({node("ReduceMean", {"x"}, {"y"})});
+  m.graph.inputs = {info("x", Element::int64, {2})};
+  EXPECT_EQ(elements(answer(m, {vector({-3, 0})})), std::vector<i64>{-1});
+  EXPECT_EQ(elements(answer(m, {vector({3, 0})})), std::vector<i64>{1});
+}
+
 /// By libm in a wider type, on both sides of zero, as far as each goes.
 template <class T>
 void expect_hyperbolic(Element element, DType dtype) {
