@@ -146,7 +146,7 @@ Values open_loop(Call& c, const GraphDef& body, std::optional<Dim> count, ValueS
   operands.push_back(c.scalar(0, DType::i64));
   operands.push_back(c.has(1) ? reshape(c.in(1), {}) : c.scalar(1, DType::boolean));
   append(operands, carried);
-  i64 bound = count && count->is_constant() && count->value() <= kMostBound ? std::max<i64>(count->value(), 0) : -1;
+  i64 bound = count && count->is_constant() && count->value() <= kMostBound ? count->value() : -1;
   Values r = c.emit_all("while", operands,
                         {{"cond", condition}, {"body", step}, {"consts", static_cast<i64>(n)}, {"bound", bound}});
   return Values(r.begin() + 2, r.end());
@@ -159,6 +159,7 @@ Values loop(Call& c) {
   auto count = c.has(0) ? c.find_dims(c.in(0)) : std::nullopt;
   bool starts = !c.has(1) || known_bool(c, c.in(1)).value_or(false);
   bool known = count && count->size() == 1;
+  if (known && (*count)[0].is_constant()) (*count)[0] = std::max<i64>((*count)[0].value(), 0);  // below 0: no step
   if (known && starts && keeps_condition(body)) return counted_loop(c, body, (*count)[0], carried);
   return open_loop(c, body, known ? std::optional((*count)[0]) : std::nullopt, carried);
 }

@@ -9,6 +9,7 @@
 namespace tn::onnx {
 namespace {
 
+using samples::body;
 using samples::info;
 using samples::integer;
 using samples::integers;
@@ -52,6 +53,21 @@ TEST(Operators, MeansOfIntegersAreTowardZero) {
   m.graph.inputs = {info("x", Element::int64, {2})};
   EXPECT_EQ(elements(answer(m, {vector({-3, 0})})), std::vector<i64>{-1});
   EXPECT_EQ(elements(answer(m, {vector({3, 0})})), std::vector<i64>{1});
+}
+
+/// A trip count below 0 is none: what is carried stays, and nothing is stacked.
+TEST(Operators, LoopsOfNegativeCountsTakeNoStep) {
+  GraphDef loop;
+  loop.name = "loop";
+  loop.inputs = {info("i", Element::int64, {}), info("go", Element::boolean, {}), info("v", Element::int64, {2})};
+  loop.nodes = {node("Identity", {"go"}, {"on"}), node("Add", {"v", "v"}, {"w"})};
+  loop.outputs = {info("on", Element::boolean, {}), info("w", Element::int64, {2}), info("w", Element::int64, {2})};
+  ModelDef m = model({node("Loop", {"n", "", "x"}, {"y", "all"}, {body("body", loop)})}, {ints("n", {}, {-2})});
+  m.graph.inputs = {info("x", Element::int64, {2})};
+  m.graph.outputs.push_back(info("all", Element::int64, {0, 2}));
+  std::vector<Array> r = execute(import_model(m).graph, std::vector<Array>{vector({5, 7})});
+  EXPECT_EQ(elements(r[0]), (std::vector<i64>{5, 7}));
+  EXPECT_EQ(r[1].shape, (std::vector<i64>{0, 2}));
 }
 
 /// By libm in a wider type, on both sides of zero, as far as each goes.
