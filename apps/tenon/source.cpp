@@ -69,7 +69,6 @@ Source open_source(const std::string& path, const std::string& folder, const std
   options.folder = fs::path(path).parent_path().string();
   if (options.folder.empty()) options.folder = ".";
   options.known_inputs = given.values;
-  options.keep_backed_inputs = given.all_inputs;
   Source s;
   try {
     s.net = onnx::import_model(model, options);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
-#include <unordered_set>
 
 #include "base/file.h"
 #include "onnx/import.h"
@@ -77,16 +76,13 @@ Given read_inputs(const std::string& folder, const std::vector<std::string>& all
   if (!fs::is_directory(folder)) fail("run", "expected a folder of inputs, got '" + folder + "'");
   Given given;
   auto files = numbered(folder);
-  given.all_inputs = files.size() == all.size() && all.size() != open.size();
-  const auto& names = given.all_inputs ? all : open;
+  const auto& names = files.size() == all.size() ? all : open;
   for (const auto& [number, path] : files) {
     if (number >= names.size())
       fail("run",
            "expected input files for " + std::to_string(names.size()) + " inputs, numbered from 0, got '" + path + "'");
     given.values.emplace(names[number], read_pb(path));
   }
-  given.protobuf = !files.empty() || open.empty();
-  std::unordered_set<std::string> without(open.begin(), open.end());
   std::map<std::string, std::string> owners;
   for (const std::string& name : all) {
     fs::path path = fs::path(folder) / (file_name(name) + ".npy");
@@ -96,8 +92,8 @@ Given read_inputs(const std::string& folder, const std::vector<std::string>& all
       fail("run", "expected a file of its own for each input, got '" + path.string() + "' for both '" + owner->second +
                       "' and '" + name + "'; give them as input_N.pb");
     given.values.emplace(name, read_npy(path.string()));
-    if (!without.contains(name)) given.all_inputs = true;
   }
+  given.protobuf = !files.empty() || given.values.empty();
   return given;
 }
 

@@ -13,8 +13,7 @@ namespace tn::app {
 /// Values of a folder by the input they are for.
 struct Given {
   std::unordered_map<std::string, Array> values;
-  bool protobuf = true;     // files are input_N.pb
-  bool all_inputs = false;  // inputs that an initializer backs are among them
+  bool protobuf = true;  // files are input_N.pb, or there are none
 };
 
 /// What a folder gives of these inputs; `open` are those that no initializer backs. As many input_N.pb as there are

@@ -171,8 +171,8 @@ class Importer : BodyImporter {
 
   void inputs(NamedGraph& net, Names& names) {
     NameSet initialized;
-    if (!options_.keep_backed_inputs)
-      for (const TensorValue& t : model_.graph.initializers) initialized.insert(t.name);
+    for (const TensorValue& t : model_.graph.initializers)
+      if (!options_.known_inputs.contains(t.name)) initialized.insert(t.name);
     for (const ValueInfo& i : model_.graph.inputs) {
       if (initialized.contains(i.name)) continue;  // a default that is never overridden: a weight
       auto type = type_of(i);
@@ -188,7 +188,7 @@ class Importer : BodyImporter {
 
   void initializers(const GraphDef& graph, Names& names) {
     for (const TensorValue& t : graph.initializers) {
-      if (options_.keep_backed_inputs && names.contains(t.name)) continue;
+      if (options_.known_inputs.contains(t.name) && names.contains(t.name)) continue;  // the input is given
       Value v;
       try {
         TensorValue whole = t;

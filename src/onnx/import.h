@@ -11,14 +11,13 @@ namespace tn::onnx {
 struct ImportOptions {
   /// Folder of the model's file: external data lie in it or below, never elsewhere.
   std::string folder;
-  /// Contents of graph inputs that shapes are computed from, by name; used where an operator must know them.
+  /// Contents of graph inputs that shapes are computed from, by name; used where an operator must know them. An input
+  /// that an initializer backs stays an input where it is among them; otherwise the initializer is its fixed value.
   std::unordered_map<std::string, Array> known_inputs;
   /// Sizes that are fixed, by their names in the model: they are numbers in the network.
   std::unordered_map<std::string, i64> sizes;
   /// Inputs with known contents fix their sizes too: shapes are then numbers, for this one run.
   bool fix_sizes = false;
-  /// Inputs that an initializer backs stay inputs; otherwise the initializer is their fixed value.
-  bool keep_backed_inputs = false;
 };
 
 /// The network of a model; one Error names every problem: node, operator version, expected, found, fix.

@@ -406,6 +406,27 @@ TEST_F(Command, FilesStandForBackedInputsOnlyWhenAllAreGiven) {
   EXPECT_EQ(read_pb(out + "/output_0.pb").get(1), 5);
 }
 
+/// A .npy file stands for the input of its name alone: others keep their initializers.
+TEST_F(Command, NamedFilesStandForTheirInputAlone) {
+  using onnx::samples::floats, onnx::samples::info, onnx::samples::node;
+  onnx::ModelDef m = onnx::samples::model({node("Sub", {"x", "w"}, {"t"}), node("Add", {"t", "b"}, {"y"})},
+                                          {floats("w", {2}, {10, 20}), floats("b", {2}, {1, 2})});
+  for (const char* name : {"w", "b", "x"}) m.graph.inputs.push_back(info(name, onnx::Element::float32, {2}));
+  m.graph.inputs.erase(m.graph.inputs.begin());
+  write_file("test", model, onnx::encode_model(m));
+  save_npy(npy + "/x.npy", tensor({1.0f, 2.0f}));
+  save_npy(npy + "/w.npy", tensor({3.0f, 5.0f}));
+  EXPECT_EQ(tenon("run " + model + io(npy)).text, "");
+  EXPECT_EQ(load_npy(out + "/y.npy").to_vector(), (std::vector<double>{-1, -1}));
+  // All of them backed: what is written is of the kind that was read.
+  m.graph.nodes = {node("Sub", {"b", "w"}, {"y"})};
+  m.graph.inputs.pop_back();
+  write_file("test", model, onnx::encode_model(m));
+  std::filesystem::remove_all(out);
+  EXPECT_EQ(tenon("run " + model + io(npy)).text, "");
+  EXPECT_EQ(load_npy(out + "/y.npy").to_vector(), (std::vector<double>{-2, -3}));
+}
+
 /// TopK of fewer elements than k: the model fits, the sizes of this run do not.
 TEST_F(Command, SizesThatDoNotFitAreRefused) {
   onnx::ModelDef m = onnx::samples::model({onnx::samples::node("TopK", {"x", "k"}, {"y", "at"})},

@@ -101,10 +101,10 @@ Outcome run_once(const onnx::ModelDef& model, const std::vector<Array>& given, c
   std::vector<std::string> open;
   for (const auto& i : model.graph.inputs)
     if (!backed.contains(i.name)) open.push_back(i.name);
-  options.keep_backed_inputs = given.size() == model.graph.inputs.size() && open.size() != model.graph.inputs.size();
+  bool whole = given.size() == model.graph.inputs.size();
   for (size_t i = 0; i < given.size(); ++i) {
     const auto* info = nth(model.graph.inputs, i);
-    std::string name = options.keep_backed_inputs || i >= open.size() ? (info ? info->name : "") : open[i];
+    std::string name = whole || i >= open.size() ? (info ? info->name : "") : open[i];
     options.known_inputs.emplace(name, given[i]);
   }
   NamedGraph net = onnx::import_model(model, options);
