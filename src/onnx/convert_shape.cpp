@@ -303,9 +303,44 @@ Cut cut_of(Call& c, Dim n, Dim start, Dim end, i64 step) {
   return {n - Dim(1) - s, max(n - Dim(1) - s, n - Dim(1) - e), -step, true};
 }
 
+/// A value as op(other, known): one operand's elements are known.
+struct Applied {
+  Value other;
+  Shape known;
+};
+
+std::optional<Applied> applied(Call& c, Value v, std::string_view name) {
+  const Node* n = producer(v);
+  if (!n || n->op->name != name) return std::nullopt;
+  auto operands = c.builder().graph().operands(*n);
+  Value a{&c.builder(), operands[0]}, b{&c.builder(), operands[1]};
+  if (auto known = c.find_dims(b)) return Applied{a, *known};
+  if (auto known = c.find_dims(a)) return Applied{b, *known};
+  return std::nullopt;
+}
+
+/// A window whose place depends on data: starts of all axes clamped so that it fits, max(min(s, extent - size), 0), and
+/// ends that far after them.
+std::optional<Value> window(Call& c) {
+  Value x = c.in(0);
+  if (c.find_dims(c.in(1))) return std::nullopt;
+  auto end = applied(c, c.in(2), "add"), start = applied(c, c.in(1), "maximum");
+  if (!end || !start || end->other != c.in(1)) return std::nullopt;
+  auto fitting = applied(c, start->other, "minimum");
+  std::vector<i64> all = axis_range(0, x.rank()), ones(all.size(), 1);
+  if ((c.has(3) && c.known_ints(3) != all) || (c.has(4) && c.known_ints(4) != ones)) return std::nullopt;
+  if (!fitting || end->known.size() != all.size()) return std::nullopt;
+  Shape last = shape_of(x);
+  for (size_t i = 0; i < last.size(); ++i) last[i] = last[i] - end->known[i];
+  if (fitting->known != last || start->known != Shape(last.size(), Dim(0))) return std::nullopt;
+  return c.emit("dynamic_slice", {x, fitting->other}, {{"sizes", end->known}});
+}
+
 Values slice(Call& c) {
   Value x = c.in(0);
   bool old = c.opset() < 10;
+  if (!old)
+    if (auto found = window(c)) return {*found};
   auto list = [&](const char* name, size_t input) {
     Shape r;
     if (!old) return c.known_dims(input);

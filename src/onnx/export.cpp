@@ -269,6 +269,15 @@ class Exporter {
 
 }  // namespace
 
+std::vector<std::pair<std::string_view, std::string_view>> own_ops() {
+  std::vector<std::pair<std::string_view, std::string_view>> r;
+  for (const OpDef* op : all_ops()) {
+    bool words = find_export_rule(op->name) || op->lower.as<Expand>() || op->lower.as<Structured>();
+    if (!words && !is_local(*op)) r.emplace_back(op->name, why_own(op->name));
+  }
+  return r;
+}
+
 ModelDef export_model(const NamedGraph& net) {
   if (net.inputs.size() != net.graph->input_count() || net.outputs.size() != net.graph->outputs().size())
     fail("export", "expected a name for each input and output, got " + std::to_string(net.inputs.size()) + " and " +

@@ -166,6 +166,8 @@ Strings permute(Writer& w, const NodeView& n) {
   return {w.node("Transpose", n.in, {attr("perm", n.attr<std::vector<i64>>("axes"))})};
 }
 
+Shape shape_of(Type t) { return {t.shape().begin(), t.shape().end()}; }
+
 std::vector<i64> all_axes(Type t) {
   std::vector<i64> r(static_cast<size_t>(t.rank()));
   std::iota(r.begin(), r.end(), 0);
@@ -209,32 +211,143 @@ Strings flip(Writer& w, const NodeView& n) {
   return {w.node("Slice", {n.in[0], w.ints(starts), w.ints(ends), w.ints(axes), w.ints(steps)})};
 }
 
+/// A size as a scalar.
+std::string size(Writer& w, Dim d) { return w.node("Squeeze", {w.shape({&d, 1})}); }
+
+/// 0, 1, 2 ... below a size.
+std::string numbers_below(Writer& w, Dim d) {
+  return w.node("Range", {w.scalar(0, DType::i64), size(w, d), w.scalar(1, DType::i64)});
+}
+
+/// A line along one axis of a shape.
+std::string along(Writer& w, const std::string& line, const Shape& shape, size_t axis) {
+  Shape lined(shape.size(), Dim(1));
+  lined[axis] = shape[axis];
+  std::string v = w.node("Reshape", {line, w.shape(lined)}, {attr("allowzero", i64{1})});
+  return w.node("Expand", {v, w.shape(shape)});
+}
+
 Strings iota(Writer& w, const NodeView& n) {
   const Shape& shape = n.attr<Shape>("shape");
   auto axis = static_cast<size_t>(n.attr<i64>("axis"));
-  Shape lined(shape.size(), Dim(1));
-  lined[axis] = shape[axis];
-  std::string count = w.node("Squeeze", {w.shape(std::span(&shape[axis], 1))});
-  std::string r = w.node("Range", {w.scalar(0, DType::i64), count, w.scalar(1, DType::i64)});
-  r = w.node("Expand", {w.node("Reshape", {r, w.shape(lined)}), w.shape(shape)});
+  std::string r = along(w, numbers_below(w, shape[axis]), shape, axis);
   DType d = n.result().dtype();
   return {d == DType::i64 ? r : w.node("Cast", {r}, {attr("to", static_cast<i64>(element_of(d)))})};
 }
 
 // ---------------------------------------------------------------- indexing
 
+/// An operand of integers as i64, which ONNX wants of places.
+std::string places(Writer& w, const NodeView& n, size_t operand) {
+  if (n.operand(operand).dtype() == DType::i64) return n.in[operand];
+  return w.node("Cast", {n.in[operand]}, {attr("to", static_cast<i64>(Element::int64))});
+}
+
 /// Indices are clamped to the axis; ONNX's negative ones count from the end and others are errors.
 Strings gather(Writer& w, const NodeView& n) {
   i64 axis = n.attr<i64>("axis");
   Dim extent = n.operand(0).shape()[static_cast<size_t>(axis)];
-  std::string at = n.in[1];
-  if (n.operand(1).dtype() != DType::i64) at = w.node("Cast", {at}, {attr("to", static_cast<i64>(Element::int64))});
+  std::string at = places(w, n, 1);
   if (!n.is_constant_within(1, extent)) {
     std::string last = w.node("Sub", {w.shape({&extent, 1}), w.scalar(1, DType::i64)});
     last = w.node("Squeeze", {last});
     at = w.node("Max", {w.node("Min", {at, last}), w.scalar(0, DType::i64)});
   }
   return {w.node("Gather", {n.in[0], at}, {attr("axis", axis)})};
+}
+
+/// Starts moved so that the window fits.
+std::string clamped_starts(Writer& w, const NodeView& n, size_t operand, std::span<const Dim> sizes) {
+  Shape last = shape_of(n.operand(0));
+  for (size_t i = 0; i < last.size(); ++i) last[i] = last[i] - sizes[i];
+  return w.node("Max", {w.node("Min", {places(w, n, operand), w.shape(last)}), w.scalar(0, DType::i64)});
+}
+
+Strings dynamic_slice(Writer& w, const NodeView& n) {
+  const Shape& sizes = n.attr<Shape>("sizes");
+  if (sizes.empty()) return {w.node("Identity", {n.in[0]})};
+  std::string start = clamped_starts(w, n, 1, sizes), end = w.node("Add", {start, w.shape(sizes)});
+  return {w.node("Slice", {n.in[0], start, end, w.ints(all_axes(n.operand(0)))})};
+}
+
+/// The update scattered: its places in the axes up to the last that it does not cover.
+Strings dynamic_update_slice(Writer& w, const NodeView& n) {
+  auto extents = n.operand(0).shape(), sizes = n.operand(1).shape();
+  size_t cut = sizes.size();
+  while (cut > 0 && sizes[cut - 1] == extents[cut - 1]) --cut;
+  if (cut == 0) return {w.node("Identity", {n.in[1]})};
+  std::string start = clamped_starts(w, n, 2, sizes);
+  Shape window(sizes.begin(), sizes.begin() + static_cast<std::ptrdiff_t>(cut));
+  window.push_back(1);
+  Strings coordinates;
+  for (size_t i = 0; i < cut; ++i) {
+    std::string first = w.node("Gather", {start, w.scalar(static_cast<double>(i), DType::i64)}, {attr("axis", i64{0})});
+    coordinates.push_back(along(w, w.node("Add", {numbers_below(w, sizes[i]), first}), window, i));
+  }
+  std::string at = w.node("Concat", coordinates, {attr("axis", static_cast<i64>(cut))});
+  return {w.node("ScatterND", {n.in[0], at, n.in[1]})};
+}
+
+/// The orders of axes that bring one to the front and back.
+struct Front {
+  std::vector<i64> there, back;
+  Front(i64 axis, i64 rank) : there{axis} {
+    for (i64 i = 0; i < rank; ++i) {
+      if (i != axis) there.push_back(i);
+      back.push_back(i < axis ? i + 1 : i == axis ? 0 : i);
+    }
+  }
+};
+
+/// Rows scattered along the first axis. What falls outside goes to a row behind the last, which is cut off again.
+Strings scatter(Writer& w, const NodeView& n) {
+  i64 axis = n.attr<i64>("axis"), rank = n.operand(0).rank(), ways = n.operand(1).rank();
+  Front front(axis, rank);
+  Shape rows = shape_of(n.operand(0));
+  Dim extent = rows[static_cast<size_t>(axis)], count = product(n.operand(1).shape());
+  rows.erase(rows.begin() + axis);
+  auto reshaped = [&](const std::string& v, const Shape& shape) {
+    return w.node("Reshape", {v, w.shape(shape)}, {attr("allowzero", i64{1})});
+  };
+  auto of_rows = [&](Dim first) {
+    Shape shape = rows;
+    shape.insert(shape.begin(), first);
+    return shape;
+  };
+  std::vector<i64> order;  // of the updates: the axes of the indices first
+  for (i64 i = 0; i < rank - 1 + ways; ++i) order.push_back(i < ways ? axis + i : i < ways + axis ? i - ways : i);
+  std::string x = n.in[0], updates = n.in[2], at = reshaped(places(w, n, 1), {count, 1});
+  if (axis > 0) {
+    x = w.node("Transpose", {x}, {attr("perm", front.there)});
+    updates = w.node("Transpose", {updates}, {attr("perm", order)});
+  }
+  updates = reshaped(updates, of_rows(count));
+  bool drops = !n.is_constant_within(1, extent);
+  if (drops) {
+    std::string zero = w.scalar(0, DType::i64), behind = size(w, extent);
+    std::string inside = w.node("And", {w.node("GreaterOrEqual", {at, zero}), w.node("Less", {at, behind})});
+    at = w.node("Where", {inside, at, behind});
+    std::string row = w.node("Expand", {w.scalar(0, n.operand(0).dtype()), w.shape(of_rows(1))});
+    x = w.node("Concat", {x, row}, {attr("axis", i64{0})});
+  }
+  bool adds = n.attr<std::string>("mode") == "add";
+  std::string y = w.node("ScatterND", {x, at, updates}, {attr("reduction", std::string(adds ? "add" : "none"))});
+  if (drops) y = w.node("Slice", {y, w.ints({0}), w.shape({&extent, 1}), w.ints({0})});
+  return {axis > 0 ? w.node("Transpose", {y}, {attr("perm", front.back)}) : y};
+}
+
+/// TopK of all of them, which is stable. ONNX leaves open where a NaN belongs.
+Strings sort(Writer& w, const NodeView& n) {
+  i64 axis = n.attr<i64>("axis"), largest = n.attr<bool>("descending");
+  Dim extent = n.operand(0).shape()[static_cast<size_t>(axis)];
+  return w.nodes("TopK", {n.in[0], w.shape({&extent, 1})}, 2, {attr("axis", axis), attr("largest", largest)});
+}
+
+/// Values as they are: in a file, the order of what readers do is theirs.
+Strings barrier(Writer& w, const NodeView& n) {
+  Strings r;
+  for (const std::string& v : n.in) r.push_back(w.node("Identity", {v}));
+  return r;
 }
 
 // ---------------------------------------------------------------- contraction
@@ -332,6 +445,7 @@ constexpr ExportRule kRules[] = {
     {"any", reduce_bool<"ReduceMax">},
     {"argmax", argmax, kNumbers},
     {"avg_pool", avg_pool, kFloats},
+    {"barrier", barrier},
     {"broadcast", broadcast},
     {"cast", cast},
     {"concat", same_axis<"Concat">},
@@ -342,6 +456,8 @@ constexpr ExportRule kRules[] = {
     {"dims", dims},
     {"div", same<"Div">},
     {"dot", dot, kNumbers & ~only(DType::bf16)},
+    {"dynamic_slice", dynamic_slice},
+    {"dynamic_update_slice", dynamic_update_slice},
     {"equal", same<"Equal">},
     {"erf", same<"Erf">},
     {"exp", same<"Exp">},
@@ -379,6 +495,7 @@ constexpr ExportRule kRules[] = {
     {"remainder", remainder},
     {"reshape", reshape},
     {"rsqrt", rsqrt},
+    {"scatter", scatter, ~only(DType::f16, DType::bf16)},  // whose sums are rounded once
     {"select", same<"Where">},
     {"sigmoid", same<"Sigmoid">},
     {"sign", same<"Sign">},
@@ -386,6 +503,7 @@ constexpr ExportRule kRules[] = {
     {"sin", same<"Sin">, kFloats},
     {"slice", slice},
     {"softmax", same_axis<"Softmax">},
+    {"sort", sort, kWideFloats | only(DType::i32, DType::i64)},
     {"sqrt", same<"Sqrt">},
     {"stop_gradient", same<"Identity">},
     {"sub", same<"Sub">},
@@ -393,7 +511,26 @@ constexpr ExportRule kRules[] = {
     {"tanh", same<"Tanh">},
 };
 
+struct OwnOp {
+  std::string_view op, why;  // what ONNX has not
+};
+constexpr OwnOp kOwnOps[] = {
+    {"assert", "effects"},
+    {"max_pool_index", "places in the axes of windows; MaxPool's are in the whole tensor"},
+    {"print", "effects"},
+    {"random_bits", "random numbers from a key"},
+    {"random_fold_in", "keys"},
+    {"random_split", "keys"},
+    {"window_spread", "the transpose of window_sum, which derivatives have"},
+    {"window_sum", "sums of windows; its means are rounded, and of floats alone"},
+};
+
 }  // namespace
+
+std::string_view why_own(std::string_view name) {
+  auto found = std::find_if(std::begin(kOwnOps), std::end(kOwnOps), [&](const OwnOp& o) { return o.op == name; });
+  return found == std::end(kOwnOps) ? std::string_view() : found->why;
+}
 
 const ExportRule* find_export_rule(std::string_view name) {
   auto found = std::find_if(std::begin(kRules), std::end(kRules), [&](const ExportRule& r) { return r.op == name; });

@@ -87,5 +87,7 @@ struct ExportRule {
 };
 /// Null where the op has no rule of its own.
 const ExportRule* find_export_rule(std::string_view op);
+/// What ONNX has not, so that an op without rule and expansion stays in our domain; empty where nobody says.
+std::string_view why_own(std::string_view op);
 
 }  // namespace tn::onnx

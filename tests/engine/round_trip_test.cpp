@@ -88,6 +88,36 @@ TEST_P(RoundTrip, ThroughAnOnnxFile) {
   }
 }
 
+// ---------------------------------------------------------------- ONNX's words for our ops
+
+TEST(WordsOfOnnx, OpsWithoutThemSayWhy) {
+  for (const auto& [name, why] : onnx::own_ops()) EXPECT_NE(why, "") << name;
+}
+
+TEST(WordsOfOnnx, PlacesAndOrdersHaveThem) {
+  for (const char* name : {"barrier", "dynamic_slice", "dynamic_update_slice", "scatter", "sort"})
+    for (const Sample& s : some_samples(op(name), kSamples)) {
+      SCOPED_TRACE(describe(op(name), s));
+      for (const onnx::NodeDef& n : onnx::export_model(network_of(op(name), s)).graph.nodes)
+        EXPECT_EQ(n.domain, "") << n.op_type;
+    }
+}
+
+/// A window at places of data comes back as one, of sizes that are known when it runs too.
+TEST(WordsOfOnnx, WindowsComeBack) {
+  GraphPtr g = parse_graph(R"(graph(%0: f32[n, 4], %1: i64[2]) {
+  %2: f32[n, 3] = dynamic_slice(%0, %1) {sizes=<n, 3>}
+  return %2
+})");
+  NamedGraph back = onnx::import_model(onnx::export_model({g, {"x", "starts"}, {"y"}, {}}));
+  EXPECT_NE(to_string(*back.graph).find("dynamic_slice("), std::string::npos) << to_string(*back.graph);
+  EXPECT_EQ(back.graph->output_types()[0], g->output_types()[0]);
+  Array x = Array::empty(DType::f32, {2, 4}), starts = Array::empty(DType::i64, {2});
+  for (i64 i = 0; i < 8; ++i) x.set(i, static_cast<double>(i));
+  starts.set_int(0, 7), starts.set_int(1, 1);
+  EXPECT_EQ(execute(back.graph, std::vector<Array>{x, starts})[0].get(0), 1);
+}
+
 // ---------------------------------------------------------------- control flow in files
 
 TEST(RoundTripOfControl, ThroughFiles) {

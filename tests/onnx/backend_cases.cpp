@@ -24,6 +24,7 @@
 
 #include "backend/ref/ref.h"
 #include "base/file.h"
+#include "onnx/export.h"
 #include "onnx/import.h"
 #include "onnx/tensors.h"
 #include "runtime/execute.h"
@@ -288,6 +289,12 @@ int run(int argc, char** argv) {
     for (const std::string& f : failures)
       text += "| " + f.substr(0, f.find(':')) + " | " + f.substr(f.find(':') + 2) + " |\n";
   }
+  text +=
+      "\n## Our ops in ONNX files\n\nThey are written in ONNX's operators, directly or by expansion. These are not, "
+      "nor "
+      "what expands into them: their nodes are of our own domain, `ai.tenon`, which our importer reads back.\n\n"
+      "| op | because ONNX has not |\n|---|---|\n";
+  for (const auto& [op, why] : onnx::own_ops()) text += "| " + std::string(op) + " | " + std::string(why) + " |\n";
   text +=
       "\n## Our own tests\n\nNone is skipped on a machine with AVX2 and with the packages that `./dev setup` installs. "
       "Tests of machine code are skipped, with that reason, where LLVM or AVX2 is missing; those of two threads at "
