@@ -23,6 +23,8 @@ inline std::vector<i64> elements(const Array& a) {
 }
 
 /// The first output for inputs of these contents.
-inline Array answer(const ModelDef& m, const std::vector<Array>& inputs) { return execute(import_model(m).graph, inputs)[0]; }
+inline Array answer(const ModelDef& m, const std::vector<Array>& inputs) {
+  return execute(import_model(m).graph, inputs)[0];
+}
 
 }  // namespace tn::onnx
