@@ -1,4 +1,5 @@
 // Phases, loops and values; see emitter.h for the idea.
+#include <llvm/IR/InlineAsm.h>
 #include <llvm/IR/IntrinsicsX86.h>
 
 #include "backend/cpu/emitter.h"
@@ -201,6 +202,27 @@ void Emitter::emit_check(Val v) {
 
 // ---------------------------------------------------------------- loops
 
+/// How often the body of a loop stands in one block of code, as often as leaves no step over. Sums in many registers
+/// are worth it: what counts the steps takes the units of the products on some processors. Not where addresses are
+/// computed for each step: the code generator would do so for all copies at once and spill the sums.
+int Emitter::copies_of_body(Val v) const {
+  const Node& n = at(v);
+  if (n.loop != LoopKind::serial || !n.extent.is_constant()) return 1;
+  size_t carried = 0;
+  for (Val a : kernel_.operands(n)) carried += static_cast<size_t>(cut(a).rows * cut(a).pieces());
+  if (carried < 8) return 1;
+  for (Val k = v + 1; k < n.at; ++k) {
+    const Node& step = at(k);
+    if (step.kind == Kind::carry || step.kind == Kind::map) continue;
+    if (step.kind != Kind::load) return 1;
+    Dim offset = loops::element_offset(kernel_.buffers[static_cast<size_t>(step.buffer)], kernel_.index(step));
+    if (!coefficient(offset, n.variable)) return 1;
+  }
+  for (int copies : {4, 3, 2})
+    if (n.extent.value() > 0 && n.extent.value() % copies == 0) return copies;
+  return 1;
+}
+
 void Emitter::begin_loop(Val v) {
   const Node& n = at(v);
   bool parallel = n.loop == LoopKind::parallel;
@@ -209,7 +231,8 @@ void Emitter::begin_loop(Val v) {
   Loop loop;
   loop.begin = v;
   loop.entered = !parallel && scopes_->nonnegative(n.extent - Dim(1));
-  loop.once = !parallel && scopes_->nonnegative(Dim(1) - n.extent);
+  loop.copies = copies_of_body(v);
+  loop.once = !parallel && scopes_->nonnegative(Dim(loop.copies) - n.extent);
   Value* from = parallel ? low_ : b_.getInt64(0);
   loop.extent = parallel ? high_ : scopes_->dim(n.extent);
   for (Val a : kernel_.operands(n)) loop.initial.push_back(pieces(a));
@@ -218,6 +241,7 @@ void Emitter::begin_loop(Val v) {
   loop.exit = llvm::BasicBlock::Create(context_, "exit", function_);
   llvm::Instruction* anchor = loop.entered ? b_.CreateBr(loop.body)
                                            : b_.CreateCondBr(b_.CreateICmpSLT(from, loop.extent), loop.body, loop.exit);
+  loop.anchor = anchor;
   scopes_->enter(anchor);
   b_.SetInsertPoint(loop.body);
   loop.variable = nullptr;
@@ -243,23 +267,52 @@ void Emitter::begin_loop(Val v) {
   loops_.push_back(std::move(loop));
 }
 
-void Emitter::end_loop(Val v) {
-  Loop loop = std::move(loops_.back());
-  loops_.pop_back();
-  const Node& head = at(loop.begin);
+std::vector<Pieces> Emitter::yielded(const Loop& loop, Val v) {
   std::vector<Pieces> next;
   auto yields = kernel_.operands(at(v));
   for (size_t i = 0; i < yields.size(); ++i) {
-    Cut c = cut(kernel_.operands(head)[i]);
+    Cut c = cut(kernel_.operands(at(loop.begin))[i]);
     next.emplace_back();
     for (int r = 0; r < c.rows; ++r)
       for (int p = 0; p < c.pieces(); ++p) next.back().push_back(operand(yields[i], r, p, c.length(p)));
   }
+  return next;
+}
+
+/// The other copies of the body that ends before `v`, each for the step after; what the last one yields.
+std::vector<Pieces> Emitter::repeat_body(const Loop& loop, Val v) {
+  const Node& head = at(loop.begin);
+  std::vector<Pieces> next = yielded(loop, v);
+  Val first = loop.begin + 1 + static_cast<Val>(next.size());
+  for (int copy = 1; copy < loop.copies; ++copy) {
+    // What copies read alike is read again: kept in registers, it would drive out the sums.
+    auto* nothing = llvm::FunctionType::get(b_.getVoidTy(), false);
+    b_.CreateCall(nothing, llvm::InlineAsm::get(nothing, "", "~{memory}", true));
+    scopes_->leave();
+    scopes_->enter(loop.anchor);
+    Value* step = b_.getInt64(static_cast<u64>(copy));
+    scopes_->define(head.variable, loop.variable ? b_.CreateAdd(loop.variable, step, "", false, true) : step,
+                    head.extent - Dim(1));
+    for (size_t i = 0; i < next.size(); ++i) pieces(loop.begin + 1 + static_cast<Val>(i)) = next[i];
+    for (Val k = first; k < v; ++k) {
+      pieces(k).clear();
+      node(k);
+    }
+    next = yielded(loop, v);
+  }
+  return next;
+}
+
+void Emitter::end_loop(Val v) {
+  Loop loop = std::move(loops_.back());
+  loops_.pop_back();
+  const Node& head = at(loop.begin);
+  std::vector<Pieces> next = repeat_body(loop, v);
   auto* latch = b_.GetInsertBlock();
   if (loop.once) {
     b_.CreateBr(loop.exit);
   } else {
-    Value* following = b_.CreateAdd(loop.variable, b_.getInt64(1), "", false, true);
+    Value* following = b_.CreateAdd(loop.variable, b_.getInt64(static_cast<u64>(loop.copies)), "", false, true);
     latch = b_.GetInsertBlock();
     b_.CreateCondBr(b_.CreateICmpSLT(following, loop.extent), loop.body, loop.exit);
     loop.variable->addIncoming(following, latch);

@@ -136,13 +136,18 @@ class Emitter {
     std::vector<std::vector<llvm::PHINode*>> carried;
     std::vector<Pieces> initial;
     Value* extent = nullptr;
-    bool entered = false, once = false;  // surely runs; runs at most once
+    llvm::Instruction* anchor = nullptr;
+    bool entered = false, once = false;  // surely runs; its block of code runs at most once
+    int copies = 1;                      // of the body in that block
   };
 
   // emit.cpp
   void phase(int number, Val begin);
   void node(Val v);
+  int copies_of_body(Val v) const;
   void begin_loop(Val v);
+  std::vector<Pieces> yielded(const Loop& loop, Val v);
+  std::vector<Pieces> repeat_body(const Loop& loop, Val v);
   void end_loop(Val v);
   void emit_map(Val v);
   void emit_dim(Val v);
