@@ -16,5 +16,5 @@ int tenon_llvm_compile(const char* text, size_t size, int vector_bits, int form,
 
 namespace tn::cpu {
 /// Changes whenever the code made of equal text may change: part of every cache key.
-inline constexpr int kEmitterVersion = 5;
+inline constexpr int kEmitterVersion = 6;
 }  // namespace tn::cpu
