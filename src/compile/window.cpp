@@ -169,8 +169,10 @@ class WindowContraction {
   // Packing a weight takes as long as multiplying it with some ten pixels: units of kUnitPixels hardly notice, if
   // kUnits are left for threads to share. What takes no longer than a phase of its own does is packed by every unit.
   static constexpr i64 kUnitPixels = 2560, kLeastPixels = 1280, kUnits = 32, kPackedAtOnce = 32 << 10;
+  static constexpr i64 kPieces = 4;
 
-  /// Rows of the result that one unit computes: the whole picture where there are many and it fits.
+  /// Rows of the result that one unit computes: the whole picture where there are many and it fits. Of few, kPieces
+  /// equal units at least, so that threads end together; where rows alone do not give them, with blocks of features.
   void choose_rows() {
     Dim height = view_.result[0];
     rows_ = 8;
@@ -180,7 +182,13 @@ class WindowContraction {
     bool many = view_.pictures.is_constant() && view_.pictures.value() >= 8;
     i64 most = std::max<i64>(1, kImageBytes / std::max<i64>(1, plane.value()) / view_.step[0]);
     i64 parts = (height.value() + most - 1) / most;
-    parts = std::max<i64>(1, many ? parts : std::max(parts, std::min<i64>(4, height.value())));
+    if (!many) {
+      i64 rows = parts, blocks = blocks_.is_constant() ? blocks_.value() : 1;
+      parts = std::max(parts, std::min(kPieces, height.value()));
+      for (i64 n = kPieces / 2; n >= rows && height.value() % parts != 0; n /= 2)
+        if (height.value() % n == 0 && n * blocks >= kPieces) parts = n, splits_features_ = true;
+    }
+    parts = std::max<i64>(1, parts);
     rows_ = Dim(std::max<i64>(1, (height.value() + parts - 1) / parts));
     row_blocks_ = ceildiv(height, rows_);
   }
@@ -199,7 +207,7 @@ class WindowContraction {
       u32 p = index.producer[t.value];
       return p != GraphIndex::kInput && g.nodes()[p].op->name == "constant";
     });
-    if (constant || size.value() * bytes(v_.dtype) > kPanelBytes) return;
+    if (constant || splits_features_ || size.value() * bytes(v_.dtype) > kPanelBytes) return;
     i64 each = 1;
     if (row_blocks_ == Dim(1))
       each = std::clamp((kUnitPixels - 1) / pixels.value() + 1, i64{1}, std::max<i64>(1, units.value() / kUnits));
@@ -314,29 +322,32 @@ class WindowContraction {
   void multiply(KernelWriter& w) {
     loops::Builder& b = w.builder();
     Epilogue epilogue(g_, index_, group_, v_.result);
-    b.parallel("p", ceildiv(view_.pictures, pictures_) * row_blocks_, [&](Dim p) {
+    Dim splits = splits_features_ ? blocks_ : Dim(1);
+    b.parallel("p", ceildiv(view_.pictures, pictures_) * row_blocks_ * splits, [&](Dim p) {
       if (packs_inside_) pack(w);
       PaddedCopy copy(w, view_, v_.a, v_.dtype, view_.span(0, rows_));
-      if (row_blocks_ == Dim(1)) {
+      if (row_blocks_ == Dim(1) && splits == Dim(1)) {
         Dim first = p * Dim(pictures_);
         if (pictures_ == 1) return unit(w, epilogue, copy, first, 0);
         Dim count =
             provably_divisible(view_.pictures, pictures_) ? Dim(pictures_) : min(view_.pictures - first, pictures_);
         return b.serial("n", count, [&](Dim n) { unit(w, epilogue, copy, first + n, 0); });
       }
-      Dim picture = floordiv(p, row_blocks_);
-      unit(w, epilogue, copy, picture, (p - picture * row_blocks_) * rows_);
+      Dim extents[] = {view_.pictures, row_blocks_, splits};
+      Coords at = coordinates(p, extents);
+      unit(w, epilogue, copy, at[0], at[1] * rows_, at[2]);
     });
   }
 
-  /// Rows of the result from `first` on.
-  void unit(KernelWriter& w, const Epilogue& epilogue, const PaddedCopy& copy, Dim picture, Dim first) {
+  /// Rows of the result from `first` on; of the block of features `only` where units have one each.
+  void unit(KernelWriter& w, const Epilogue& epilogue, const PaddedCopy& copy, Dim picture, Dim first, Dim only = 0) {
     loops::Builder& b = w.builder();
     copy.fill(w, [&](Dim c, Dim y, Dim x) { return Coords{picture, c, y, x}; }, first * Dim(view_.step[0]));
     Dim rows = row_blocks_ == Dim(1)                                ? view_.result[0]
                : provably_divisible(view_.result[0], rows_.value()) ? rows_
                                                                     : min(view_.result[0] - first, rows_);
-    b.serial("o", blocks_, [&](Dim block) {
+    b.serial("o", splits_features_ ? Dim(1) : blocks_, [&](Dim o) {
+      Dim block = splits_features_ ? only : o;
       b.serial("y", rows, [&](Dim y) {
         columns_.each([&](int pixels, Dim count, Dim before, Dim from) {
           b.serial("x", count, [&](Dim x) {
@@ -445,6 +456,7 @@ class WindowContraction {
   std::vector<Touch> stored_;
   Dim blocks_, rows_ = 1, row_blocks_ = 1;
   TwoHeights columns_;  // of the pixels of a row
+  bool splits_features_ = false;
   int panels_ = -1, block_ = 16;
   bool packs_inside_ = false, by_channel_ = false;
   i64 pictures_ = 1;  // of a unit
