@@ -72,6 +72,7 @@ LayerNorm layer_norm(i64 width);
 /// Zeroes each number with probability p and scales the others by 1/(1 - p). Without a key x stays as it is.
 struct Dropout {
   double p = 0.5;
+  bool draws() const { return p != 0; }
   Tensor operator()(const Tensor& x, Location = Location::current()) const { return x; }
   Tensor operator()(const Tensor& x, const Tensor& key, Location at = Location::current()) const;
 };
@@ -90,6 +91,7 @@ struct MultiHeadAttention {
   Linear out_proj = {};
   i64 heads = 1;
   double dropout = 0;
+  bool draws() const { return dropout != 0; }
   Tensor operator()(const Tensor& x, bool causal = false, Location at = Location::current()) const;
   Tensor operator()(const Tensor& x, const Tensor& drop_key, bool causal = false,
                     Location at = Location::current()) const;
@@ -116,6 +118,7 @@ struct TransformerEncoderLayer {
   double dropout = 0.1;
   Activation activation = Activation::relu;
   bool norm_first = false;
+  bool draws() const { return dropout != 0 || self_attn.draws(); }
   Tensor operator()(const Tensor& x, bool causal = false, Location at = Location::current()) const;
   Tensor operator()(const Tensor& x, const Tensor& key, bool causal = false, Location at = Location::current()) const;
 };
@@ -162,6 +165,10 @@ struct AvgPool2d {
 
 namespace detail {
 
+/// A bool and nothing else: a tensor could be made of one.
+struct Flag {
+  operator bool() const { return true; }
+};
 template <class Layer, class... More>
 concept Takes =
     std::invocable<Layer&, const Tensor&, More..., Location> || std::invocable<Layer&, const Tensor&, More...>;
@@ -181,24 +188,21 @@ Tensor call(Layer& layer, Location at, const Tensor& x, const More&... more) {
 template <class Layer>
 Tensor train(Layer& layer, i64 position, const Tensor& x, const Tensor& key, Location at) {
   auto own_key = [&] { return key.defined() ? random::fold_in(Arg(key, at), position) : Tensor(); };
-  if constexpr (ChangesWith<Layer, bool, Tensor>) {
-    return call(layer, at, x, true, own_key());
-  } else if constexpr (ChangesWith<Layer, bool>) {
-    return call(layer, at, x, true);
-  } else if constexpr (Takes<Layer, Tensor>) {
-    if (!key.defined())
-      fail("sequential", "expected a key, which layer " + std::to_string(position) + " takes in training, got none",
-           at);
-    return call(layer, at, x, own_key());
-  } else {
-    return call(layer, at, x);
-  }
+  if constexpr (ChangesWith<Layer, Flag, Tensor>) return call(layer, at, x, true, own_key());
+  if constexpr (ChangesWith<Layer, Flag>) return call(layer, at, x, true);
+  if constexpr (requires { layer.draws(); })
+    if (layer.draws()) {
+      if (!key.defined())
+        fail("sequential", "expected a key, which layer " + std::to_string(position) + " draws from, got none", at);
+      return call(layer, at, x, own_key());
+    }
+  return call(layer, at, x);
 }
 
 }  // namespace detail
 
-/// Layers one after the other; keys are their positions: "0.weight". In training a layer that is random takes the key
-/// folded with its position, a layer with a state that moves (BatchNorm2d, Sequential) is called to move it.
+/// Layers one after the other; keys are their positions: "0.weight". In training a layer whose `draws()` is true takes
+/// the key folded with its position, one that may change with a flag (BatchNorm2d, Sequential) is called with true.
 template <class... Layers>
 struct Sequential {
   std::tuple<Layers...> layers;

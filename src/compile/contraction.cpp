@@ -450,10 +450,11 @@ class TiledContraction {
     Dim last = u.blocks - Dim(1);
     fill(part_of(0));
     walk([&](const Tile& t) { keep(t, sums(w, t, b.constant(0, view_.dtype, t.rows, tile_.lanes))); });
-    b.serial("b", last - Dim(1), [&](Dim block) {
-      fill(part_of(block + Dim(1)));
-      walk([&](const Tile& t) { keep(t, sums(w, t, before(t))); });
-    });
+    if (last != Dim(1))
+      b.serial("b", last - Dim(1), [&](Dim block) {
+        fill({(block + Dim(1)) * u.block, u.block});
+        walk([&](const Tile& t) { keep(t, sums(w, t, before(t))); });
+      });
     fill(part_of(last));
     walk([&](const Tile& t) { finish(w, t, sums(w, t, before(t))); });
   }

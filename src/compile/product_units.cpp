@@ -10,7 +10,7 @@ namespace {
 
 constexpr i64 kGroupLanes = 64;  // lanes of the panels that take turns on a strip of rows
 /// Steps of all tiles of rows together from which on rows come from beyond the second cache: two groups share them.
-constexpr i64 kFarTiles = 96 << 10;
+constexpr i64 kFarSteps = 96 << 10;
 constexpr int kManyRowTiles = 96;
 /// Steps of the reduction that a unit takes with all its tiles before the next, where whole panels would crowd the
 /// second cache.
@@ -20,10 +20,9 @@ constexpr i64 kDepth = 1024;
 
 ProductUnits choose_product_units(const ProductSizes& s, int lane_words, bool own, bool by_rows, bool wide) {
   ProductUnits u;
-  Dim words = s.row_tiles * s.depth;
-  i64 lanes = kGroupLanes;
-  if (wide && words.is_constant() && words.value() >= kFarTiles) lanes *= 2;
-  u.panels = std::max<i64>(1, lanes / std::max(1, lane_words));
+  Dim steps = s.row_tiles * s.depth;
+  bool far = wide && steps.is_constant() && steps.value() >= kFarSteps;
+  u.panels = std::max<i64>(1, (far ? 2 : 1) * kGroupLanes / std::max(1, lane_words));
   i64 least = own ? kOwnRowTiles : 1;
   // Rows of any number: where lanes alone make few units, strips are no longer than pays for their packing.
   auto few = [&](Dim units) { return units.is_constant() && units.value() < kProductUnits; };
@@ -36,7 +35,7 @@ ProductUnits choose_product_units(const ProductSizes& s, int lane_words, bool ow
   while (few(count()) && u.tiles / 2 >= std::max<i64>(2, least)) u.tiles /= 2;
   while (few(count()) && u.panels > 1) u.panels /= 2;
   while (few(count()) && u.tiles / 2 >= least) u.tiles /= 2;
-  i64 deep = wide && lanes == kGroupLanes ? kDepth * 5 / 2 : kDepth * 3 / 2;
+  i64 deep = wide && !far ? kDepth * 5 / 2 : kDepth * 3 / 2;
   if (!s.depth.is_constant() || s.depth.value() < deep) return u;
   i64 outermost = s.outermost.value(), inner = s.depth.value() / std::max<i64>(1, outermost);
   i64 most = std::max<i64>(1, kDepth / inner), parts = (outermost + most - 1) / most;

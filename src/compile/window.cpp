@@ -429,8 +429,8 @@ class WindowContraction {
     }
   }
 
-  /// All taps of one channel. Not unrolled: in one block of code the pixels that neighbouring taps share would be kept
-  /// in registers that the accumulators need.
+  /// All taps of one channel, as loops: the emitter may put a loop's steps in one block of code, but each reads its
+  /// pixels again. Those that neighbouring taps share, kept in registers, would drive out the accumulators.
   Val taps(KernelWriter& w, const PaddedCopy& copy, Dim image, Dim panel, const Rows& inside, Val acc, int count) {
     loops::Builder& b = w.builder();
     auto tap = [&](Dim u, Dim t, Val sum) {

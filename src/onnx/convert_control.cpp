@@ -159,7 +159,7 @@ Values loop(Call& c) {
   auto count = c.has(0) ? c.find_dims(c.in(0)) : std::nullopt;
   bool starts = !c.has(1) || known_bool(c, c.in(1)).value_or(false);
   bool known = count && count->size() == 1;
-  if (known && (*count)[0].is_constant()) (*count)[0] = std::max<i64>((*count)[0].value(), 0);  // below 0: no step
+  if (known) (*count)[0] = max((*count)[0], 0);  // below 0: no step
   if (known && starts && keeps_condition(body)) return counted_loop(c, body, (*count)[0], carried);
   return open_loop(c, body, known ? std::optional((*count)[0]) : std::nullopt, carried);
 }

@@ -96,7 +96,9 @@ Values divide(Call& c) {
   Value a = c.in(0), b = c.in(1);
   if (is_float(a.dtype())) return {quotient(c, a, b)};
   auto x = c.find_dims(a), y = c.find_dims(b);
-  if (x && y && y->size() == 1 && (*y)[0].is_constant() && (*y)[0].value() > 0) {
+  auto rounds_alike = [](Dim d) { return d.is_constant() || provably_nonnegative(d); };
+  if (x && y && y->size() == 1 && (*y)[0].is_constant() && (*y)[0].value() > 0 &&
+      std::all_of(x->begin(), x->end(), rounds_alike)) {
     Shape r;
     for (Dim d : *x) r.push_back(d.is_constant() ? Dim(d.value() / (*y)[0].value()) : floordiv(d, (*y)[0]));
     return {c.from_dims(r, a.dtype(), a.rank() == 0 && b.rank() == 0)};
@@ -187,10 +189,14 @@ Values select(Call& c) { return {where(c, c.in(0), c.in(1), c.in(2))}; }
 Values tan(Call& c) { return {div(c, f(c, "sin", c.in(0)), f(c, "cos", c.in(0)))}; }
 
 // Hyperbolic functions and their inverses work on |x|, and in two parts: beyond a point the rest of the formula is less
-// than the rounding of its greatest term, which alone stays finite as far as the result does.
+// than the rounding of its greatest term, which alone stays finite as far as the result does. Each part sees numbers
+// of its own side alone, and |x| at 0 is x, so that derivatives are finite and right everywhere.
 
 Value over(Call& c, Value a, double point) { return c.map("greater", {a, k(c, a, point)}); }
-Value up_to(Call& c, Value a, double point) { return c.map("minimum", {a, k(c, a, point)}); }
+Value up_to(Call& c, Value a, double point) { return where(c, over(c, a, point), k(c, a, point), a); }
+Value from(Call& c, Value a, double point) { return where(c, over(c, a, point), a, k(c, a, point)); }
+Value signed_by(Call& c, Value x, Value y) { return where(c, less(c, x, k(c, x, 0)), f(c, "neg", y), y); }
+Value magnitude(Call& c, Value x) { return signed_by(c, x, x); }
 constexpr double kFarExponent = 20, kFarArgument = 1e8;
 
 Value half_exp(Call& c, Value a) {  // e^a / 2
@@ -201,37 +207,38 @@ Value half_exp(Call& c, Value a) {  // e^a / 2
 Value log_of_twice(Call& c, Value a) { return add(c, f(c, "log", a), k(c, a, std::numbers::ln2)); }
 
 Values cosh(Call& c) {
-  Value a = f(c, "abs", widened(c.in(0))), e = f(c, "exp", up_to(c, a, kFarExponent));
+  Value a = magnitude(c, widened(c.in(0))), e = f(c, "exp", up_to(c, a, kFarExponent));
   Value near = mul(c, add(c, e, div(c, k(c, a, 1), e)), k(c, a, 0.5));
-  return {cast(where(c, over(c, a, kFarExponent), half_exp(c, a), near), c.in(0).dtype())};
+  return {cast(where(c, over(c, a, kFarExponent), half_exp(c, from(c, a, kFarExponent)), near), c.in(0).dtype())};
 }
 
 /// By expm1, which keeps small arguments exact: sinh a = (m + m / (m + 1)) / 2 with m = expm1 a.
 Values sinh(Call& c) {
-  Value x = widened(c.in(0)), a = f(c, "abs", x), m = f(c, "expm1", up_to(c, a, kFarExponent));
+  Value x = widened(c.in(0)), a = magnitude(c, x), m = f(c, "expm1", up_to(c, a, kFarExponent));
   Value near = mul(c, add(c, m, div(c, m, add(c, m, k(c, x, 1)))), k(c, x, 0.5));
-  Value r = where(c, over(c, a, kFarExponent), half_exp(c, a), near);
-  return {cast(mul(c, f(c, "sign", x), r), c.in(0).dtype())};
+  Value r = where(c, over(c, a, kFarExponent), half_exp(c, from(c, a, kFarExponent)), near);
+  return {cast(signed_by(c, x, r), c.in(0).dtype())};
 }
 
 Values asinh(Call& c) {  // log1p(a + a^2 / (1 + sqrt(1 + a^2)))
-  Value x = widened(c.in(0)), a = f(c, "abs", x), b = up_to(c, a, kFarArgument), s = mul(c, b, b);
+  Value x = widened(c.in(0)), a = magnitude(c, x), b = up_to(c, a, kFarArgument), s = mul(c, b, b);
   Value root = f(c, "sqrt", add(c, s, k(c, x, 1)));
   Value near = f(c, "log1p", add(c, b, div(c, s, add(c, root, k(c, x, 1)))));
-  Value r = where(c, over(c, a, kFarArgument), log_of_twice(c, a), near);
-  return {cast(mul(c, f(c, "sign", x), r), c.in(0).dtype())};
+  Value r = where(c, over(c, a, kFarArgument), log_of_twice(c, from(c, a, kFarArgument)), near);
+  return {cast(signed_by(c, x, r), c.in(0).dtype())};
 }
 
 Values acosh(Call& c) {  // log1p(t + sqrt(t) sqrt(t + 2)), t = x - 1, which is exact near 1
   Value x = widened(c.in(0)), t = sub(c, up_to(c, x, kFarArgument), k(c, x, 1));
   Value root = mul(c, f(c, "sqrt", t), f(c, "sqrt", add(c, t, k(c, x, 2))));
-  Value r = where(c, over(c, x, kFarArgument), log_of_twice(c, x), f(c, "log1p", add(c, t, root)));
+  Value far = log_of_twice(c, from(c, x, kFarArgument));
+  Value r = where(c, over(c, x, kFarArgument), far, f(c, "log1p", add(c, t, root)));
   return {cast(r, c.in(0).dtype())};
 }
 
 Values atanh(Call& c) {  // log1p(2a / (1 - a)) / 2
-  Value x = widened(c.in(0)), a = f(c, "abs", x), q = div(c, mul(c, a, k(c, x, 2)), sub(c, k(c, x, 1), a));
-  return {cast(mul(c, f(c, "sign", x), mul(c, f(c, "log1p", q), k(c, x, 0.5))), c.in(0).dtype())};
+  Value x = widened(c.in(0)), a = magnitude(c, x), q = div(c, mul(c, a, k(c, x, 2)), sub(c, k(c, x, 1), a));
+  return {cast(signed_by(c, x, mul(c, f(c, "log1p", q), k(c, x, 0.5))), c.in(0).dtype())};
 }
 
 /// atan on the whole line: reduced twice to |t| <= tan(pi/16), then its series (terms to t^15: below 1e-13).

@@ -331,7 +331,11 @@ std::optional<Value> window(Call& c) {
   if ((c.has(3) && c.known_ints(3) != all) || (c.has(4) && c.known_ints(4) != ones)) return std::nullopt;
   if (!fitting || end->known.size() != all.size()) return std::nullopt;
   Shape last = shape_of(x);
-  for (size_t i = 0; i < last.size(); ++i) last[i] = last[i] - end->known[i];
+  for (size_t i = 0; i < last.size(); ++i) {
+    last[i] = last[i] - end->known[i];
+    auto below_zero = [](Dim d) { return d.is_constant() && d.value() < 0; };
+    if (below_zero(last[i]) || below_zero(end->known[i])) return std::nullopt;
+  }
   if (fitting->known != last || start->known != Shape(last.size(), Dim(0))) return std::nullopt;
   return c.emit("dynamic_slice", {x, fitting->other}, {{"sizes", end->known}});
 }

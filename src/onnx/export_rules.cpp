@@ -1,6 +1,8 @@
 // ONNX's words for our ops. What has no rule is expanded, or written under our own domain.
 #include <algorithm>
+#include <limits>
 #include <numeric>
+#include <unordered_set>
 #include <utility>
 
 #include "base/name.h"
@@ -299,6 +301,31 @@ struct Front {
   }
 };
 
+/// Whether no two of an operand's integers are equal, as its constant says.
+bool all_differ(const NodeView& n, size_t operand) {
+  const Array* a = n.constant(operand);
+  if (!a) return product(n.operand(operand).shape()) == Dim(1);
+  std::unordered_set<i64> seen;
+  for (i64 k = 0; k < a->size(); ++k)
+    if (!seen.insert(a->get_int(k)).second) return false;
+  return true;
+}
+
+/// Of `count` places and their updates those that no later one overwrites, which ONNX leaves open: ordered by place,
+/// then by number, the last of each place stays and the others go `behind`.
+void keep_last(Writer& w, std::string& at, std::string& updates, Dim count, const std::string& behind) {
+  std::string many = size(w, count), flat = w.node("Reshape", {at, w.ints({-1})});
+  std::string keys = w.node("Add", {w.node("Mul", {flat, many}), numbers_below(w, count)});
+  keys = w.nodes("TopK", {keys, w.shape({&count, 1})}, 2, {attr("axis", i64{0}), attr("largest", i64{0})})[0];
+  std::string place = w.node("Div", {keys, many});
+  std::string number = w.node("Sub", {keys, w.node("Mul", {place, many})});
+  std::string after = w.node("Slice", {place, w.ints({1}), w.ints({std::numeric_limits<i64>::max()}), w.ints({0})});
+  after = w.node("Concat", {after, w.ints({-1})}, {attr("axis", i64{0})});
+  std::string last = w.node("Not", {w.node("Equal", {place, after})});
+  at = w.node("Unsqueeze", {w.node("Where", {last, place, behind}), w.ints({1})});
+  updates = w.node("Gather", {updates, number}, {attr("axis", i64{0})});
+}
+
 /// Rows scattered along the first axis. What falls outside goes to a row behind the last, which is cut off again.
 Strings scatter(Writer& w, const NodeView& n) {
   i64 axis = n.attr<i64>("axis"), rank = n.operand(0).rank(), ways = n.operand(1).rank();
@@ -322,15 +349,16 @@ Strings scatter(Writer& w, const NodeView& n) {
     updates = w.node("Transpose", {updates}, {attr("perm", order)});
   }
   updates = reshaped(updates, of_rows(count));
-  bool drops = !n.is_constant_within(1, extent);
+  bool adds = n.attr<std::string>("mode") == "add", overwrites = !adds && !all_differ(n, 1);
+  bool drops = overwrites || !n.is_constant_within(1, extent);
   if (drops) {
     std::string zero = w.scalar(0, DType::i64), behind = size(w, extent);
     std::string inside = w.node("And", {w.node("GreaterOrEqual", {at, zero}), w.node("Less", {at, behind})});
     at = w.node("Where", {inside, at, behind});
+    if (overwrites) keep_last(w, at, updates, count, behind);
     std::string row = w.node("Expand", {w.scalar(0, n.operand(0).dtype()), w.shape(of_rows(1))});
     x = w.node("Concat", {x, row}, {attr("axis", i64{0})});
   }
-  bool adds = n.attr<std::string>("mode") == "add";
   std::string y = w.node("ScatterND", {x, at, updates}, {attr("reduction", std::string(adds ? "add" : "none"))});
   if (drops) y = w.node("Slice", {y, w.ints({0}), w.shape({&extent, 1}), w.ints({0})});
   return {axis > 0 ? w.node("Transpose", {y}, {attr("perm", front.back)}) : y};

@@ -146,16 +146,19 @@ std::string Writer::shape(std::span<const Dim> dims) {
   return parts.size() == 1 ? parts[0] : node("Concat", parts, {attr("axis", i64{0})});
 }
 
-bool NodeView::is_constant_within(size_t i, Dim extent) const {
-  static const OpDef& constant_op = op("constant");
-  if (!extent.is_constant()) return false;
+const Array* NodeView::constant(size_t i) const {
   u32 id = graph.operands(node)[i];
   auto maker =
       std::find_if(graph.nodes().begin(), graph.nodes().end(), [&](const Node& n) { return n.first_result == id; });
-  if (id < graph.input_count() || maker == graph.nodes().end() || maker->op != &constant_op) return false;
-  const Array& a = maker->attrs.get<Array>("value");
-  for (i64 k = 0; k < a.size(); ++k)
-    if (a.get_int(k) < 0 || a.get_int(k) >= extent.value()) return false;
+  bool made = id >= graph.input_count() && maker != graph.nodes().end();
+  return made && is_constant(*maker) ? &maker->attrs.get<Array>("value") : nullptr;
+}
+
+bool NodeView::is_constant_within(size_t i, Dim extent) const {
+  const Array* a = constant(i);
+  if (!a || !extent.is_constant()) return false;
+  for (i64 k = 0; k < a->size(); ++k)
+    if (a->get_int(k) < 0 || a->get_int(k) >= extent.value()) return false;
   return true;
 }
 

@@ -74,6 +74,8 @@ struct NodeView {
   const T& attr(std::string_view name) const {
     return node.attrs.get<T>(name);
   }
+  /// Operand i where it is a constant, else null.
+  const Array* constant(size_t i) const;
   /// Whether operand i is a constant of integers in [0, extent).
   bool is_constant_within(size_t i, Dim extent) const;
 };

@@ -100,7 +100,7 @@ TEST(Layers, ASequentialTrainsAsItsLayersByHand) {
   EXPECT_EQ(norm.running_mean.tensor.to_vector(), by_hand.running_mean.tensor.to_vector());
   EXPECT_EQ(norm.running_var.tensor.to_vector(), by_hand.running_var.tensor.to_vector());
   EXPECT_NE(norm.running_mean.tensor.to_vector(), std::vector<double>(4, 0.0));
-  expect_error([&] { net(x, true); }, "[sequential] expected a key, which layer 2 takes in training, got none");
+  expect_error([&] { net(x, true); }, "[sequential] expected a key, which layer 2 draws from, got none");
 }
 
 /// A layer's own flag and key are not taken for one another.
@@ -112,6 +112,8 @@ TEST(Layers, ASequentialOfAttentionAndAnEncoder) {
   auto net = nn::sequential(nn::multi_head_attention(keys, 4, 2), nn::transformer_encoder_layer(keys, 4, 2, 8));
   auto& [attention, encoder] = net.layers;
   EXPECT_EQ(net(x).to_vector(), encoder(attention(x)).to_vector());
+  auto exact = nn::sequential(attention);
+  EXPECT_EQ(exact(x, true).to_vector(), exact(x).to_vector());  // drops nothing, needs no key
   attention.dropout = 0.5;
   Tensor y = encoder(attention(x, random::fold_in(key, 0)), random::fold_in(key, 1));
   EXPECT_EQ(net(x, true, key).to_vector(), y.to_vector());

@@ -5,6 +5,7 @@
 
 #include "models.h"
 #include "run.h"
+#include "transform/transform.h"
 
 namespace tn::onnx {
 namespace {
@@ -107,6 +108,53 @@ void expect_hyperbolic(Element element, DType dtype) {
 TEST(Operators, HyperbolicFunctionsKeepTheirDigits) {
   expect_hyperbolic<float>(Element::float32, DType::f32);
   expect_hyperbolic<double>(Element::float64, DType::f64);
+}
+
+TEST(Operators, HyperbolicFunctionsHaveTheirSlopes) {
+  struct Case {
+    const char* op;
+    std::vector<double> x, slope;
+  };
+  const Case cases[] = {{"Sinh", {0, -0.0, 20, -20, 30}, {1, 1, std::cosh(20), std::cosh(20), std::cosh(30)}},
+                        {"Cosh", {0, 20, -20}, {0, std::sinh(20), -std::sinh(20)}},
+                        {"Asinh", {0, -0.0, 1, 1e8, -1e20}, {1, 1, std::sqrt(0.5), 1e-8, 1e-20}},
+                        {"Acosh", {2, 1e8, 1e20}, {1 / std::sqrt(3), 1e-8, 1e-20}},
+                        {"Atanh", {0, -0.0, 0.5, -0.5}, {1, 1, 1 / 0.75, 1 / 0.75}}};
+  for (const Case& test : cases) {
+    auto n = static_cast<i64>(test.x.size());
+    ModelDef m = model({node(test.op, {"x"}, {"y"})});
+    m.graph.inputs = {info("x", Element::float64, {n})};
+    Array x = Array::empty(DType::f64, {n}), one = Array::empty(DType::f64, {n});
+    for (i64 i = 0; i < n; ++i) x.set(i, test.x[static_cast<size_t>(i)]), one.set(i, 1);
+    Array slope = execute(vjp_graph(import_model(m).graph, {true}), std::vector<Array>{x, one}).back();
+    for (i64 i = 0; i < n; ++i) {
+      double want = test.slope[static_cast<size_t>(i)];
+      EXPECT_NEAR(slope.get(i), want, 1e-12 * std::fabs(want)) << test.op << " at " << x.get(i);
+    }
+  }
+}
+
+/// Sizes that turn out below zero: loops of no step, and quotients toward zero.
+TEST(Operators, SizesBelowZero) {
+  GraphDef loop;
+  loop.name = "loop";
+  loop.inputs = {info("i", Element::int64, {}), info("go", Element::boolean, {}), info("v", Element::int64, {1})};
+  loop.nodes = {node("Identity", {"go"}, {"on"}), node("Add", {"v", "v"}, {"w"})};
+  loop.outputs = {info("on", Element::boolean, {}), info("w", Element::int64, {1})};
+  ModelDef m =
+      model({node("Shape", {"x"}, {"n"}), node("Sub", {"n", "five"}, {"less"}),
+             node("Loop", {"less", "", "seven"}, {"y"}, {body("body", loop)}), node("Div", {"less", "two"}, {"half"})},
+            {ints("five", {1}, {5}), ints("seven", {1}, {7}), ints("two", {1}, {2})});
+  ValueInfo x = info("x", Element::float32, {0});
+  x.type.shape = {{.kind = TypeInfo::Extent::Kind::name, .name = "N"}};
+  m.graph.inputs = {x};
+  m.graph.outputs.push_back(info("half", Element::int64, {1}));
+  GraphPtr g = import_model(m).graph;
+  for (auto [n, y, half] : {std::tuple{2, 7, -1}, {5, 7, 0}, {8, 56, 1}}) {
+    std::vector<Array> r = execute(g, std::vector<Array>{Array::empty(DType::f32, {n})});
+    EXPECT_EQ(r[0].get_int(0), y) << n;
+    EXPECT_EQ(r[1].get_int(0), half) << n;
+  }
 }
 
 /// Sums, squares and counts that floats of 16 bits do not hold.
