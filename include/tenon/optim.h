@@ -1,10 +1,9 @@
 // Optimisers, learning-rate schedules and gradient clipping, as PyTorch defines them.
 //
 // An optimiser is a struct of tensors like a model: it goes through jit as an argument, is saved and loaded by name,
-// and its learning rate is a tensor (f64 where a parameter is, else f32), so that a schedule costs no retrace; in an f64
-// model give it as `Tensor(rate, DType::f64)`.
-// `update(model, gradients)` rebinds the model's parameters (floating tensors outside of buffers) and the optimiser's
-// own state.
+// and its learning rate is a tensor (f64 where a parameter is, else f32), so that a schedule costs no retrace; in an
+// f64 model give it as `Tensor(rate, DType::f64)`. `update(model, gradients)` rebinds the model's parameters (floating
+// tensors outside of buffers) and the optimiser's own state.
 //
 //   auto adam = optim::adam(model, {.lr = 1e-3});
 //   auto step = jit([](Model& m, optim::Adam& o, const Tensor& x, const Tensor& y) {
