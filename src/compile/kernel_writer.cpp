@@ -441,14 +441,19 @@ Val KernelWriter::at_where(u32 value, std::span<const Dim> coords, std::span<con
     if (extent == Dim(0)) return b_.constant(otherwise, compute_dtype(t.dtype()));
   auto inside = condition(limits);
   if (!inside) return at(value, coords);
-  // Outside the limits some element is read and not used.
+  // Outside the limits some element is read and not used; none where there is none.
   std::vector<Dim> clamped(coords.begin(), coords.end());
+  TileContext around = tile_;
   for (size_t i = 0; i < clamped.size(); ++i) {
-    Dim last = shape[i] - Dim(1);
+    Dim last = shape[i] - Dim(1), before = clamped[i];
     if (!proved(last - clamped[i])) clamped[i] = min(clamped[i], last);
     if (!proved(clamped[i])) clamped[i] = max(clamped[i], 0);
+    if (clamped[i] == before || proved(last)) continue;
+    Dim rows = Dim(tile_.rows) * min(shape[i], 1);
+    tile_.row_limit = tile_.row_limit == loops::Node::kNone ? rows : min(tile_.row_limit, rows);
   }
   Val v = at(value, clamped);
+  tile_ = around;
   Val other = b_.constant(otherwise, compute_dtype(t.dtype()));
   return b_.select(*inside, v, other);
 }

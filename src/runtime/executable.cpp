@@ -53,7 +53,7 @@ std::shared_ptr<const Executable> Executable::of(const loops::Kernel& kernel, bo
     std::lock_guard lock(t.mutex);
     auto found = t.kernels[compile].find(key);
     if (found != t.kernels[compile].end())
-      if (auto kept = found->second.lock()) return kept;
+      if (auto kept = found->second.lock(); kept && kept->text_ == text) return kept;
   }
   verify_when_asked(kernel);
   auto made = std::make_shared<Executable>();
@@ -69,7 +69,7 @@ std::shared_ptr<const Executable> Executable::of(const loops::Kernel& kernel, bo
     t.sweep_at = std::max<size_t>(256, 2 * kernels.size());
   }
   auto& slot = kernels[key];
-  if (auto first = slot.lock()) return first;
+  if (auto first = slot.lock(); first && first->text_ == made->text_) return first;
   slot = made;
   return made;
 }

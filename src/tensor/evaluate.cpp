@@ -378,7 +378,8 @@ std::mutex& nodes_mutex() {
 
 u32 next_mark() {
   static u32 mark = 0;
-  return ++mark;
+  if (++mark == 0) ++mark;  // 0 is that of a new node
+  return mark;
 }
 
 EvaluationCounts evaluation_counts() { return {evaluations, operations, compiled, donations}; }

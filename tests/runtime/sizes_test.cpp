@@ -47,6 +47,16 @@ const Family kFamilies[] = {
      [](Builder& b, Dim n, Dim m) {
        return call("pad", {input(b, {m, n})}, {{"low", Shape{0, 2}}, {"high", Shape{1, 1}}});
      }},
+    {"concat_rows", 0,
+     [](Builder& b, Dim n, Dim m) { return concat(Values{input(b, {n, m}), input(b, {7, m}), input(b, {n, m})}, 0); }},
+    {"pad_rows", 0,
+     [](Builder& b, Dim n, Dim m) {
+       return call("pad", {input(b, {n, m})}, {{"low", Shape{2, 0}}, {"high", Shape{1, 0}}});
+     }},
+    {"update", 0,
+     [](Builder& b, Dim n, Dim m) {
+       return call("dynamic_update_slice", {input(b, {n + Dim(19), m}), input(b, {n, m}), input(b, {2}, DType::i64)});
+     }},
     {"product", 0, [](Builder& b, Dim n, Dim m) { return matmul(input(b, {m, n}), input(b, {n, 17})); }},
     {"wide_product", 0, [](Builder& b, Dim n, Dim m) { return matmul(input(b, {17, m}), input(b, {m, n})); }},
     {"convolution", 1,

@@ -1,4 +1,5 @@
 // compile_kernel: one table a process, the disk cache behind it, LLVM behind that.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <mutex>
@@ -13,14 +14,16 @@ namespace tn::cpu {
 
 namespace {
 
-/// One kernel of the table; its mutex is held while it is made, so that others wait for it instead of making it again.
+/// One kernel of the table, while somebody has it; its mutex is held while it is made, so that others wait for it
+/// instead of making it again.
 struct Slot {
   std::mutex making;
-  std::shared_ptr<const CompiledKernel> kernel;
+  std::weak_ptr<const CompiledKernel> kernel;
 };
 
 struct Table {
   std::mutex mutex;
+  size_t sweep_at = 256;
   std::unordered_map<std::string, std::shared_ptr<Slot>> slots;
 };
 
@@ -101,20 +104,15 @@ std::shared_ptr<const CompiledKernel> compile_kernel(const loops::Kernel& kernel
 }
 
 static std::shared_ptr<Slot> slot_of(std::string_view text, Isa isa) {
-  std::lock_guard lock(table().mutex);
-  auto& kept = table().slots[std::string(name(isa)) + "\n" + std::string(text)];
+  Table& t = table();
+  std::lock_guard lock(t.mutex);
+  if (t.slots.size() > t.sweep_at) {
+    std::erase_if(t.slots, [](const auto& s) { return s.second.use_count() == 1 && s.second->kernel.expired(); });
+    t.sweep_at = std::max<size_t>(256, 2 * t.slots.size());
+  }
+  auto& kept = t.slots[std::string(name(isa)) + "\n" + std::string(text)];
   if (!kept) kept = std::make_shared<Slot>();
   return kept;
-}
-
-bool add_compiled(std::string_view text, Isa isa, std::span<const std::byte> object) {
-  std::shared_ptr<Slot> slot = slot_of(text, isa);
-  std::lock_guard lock(slot->making);
-  if (slot->kernel) return true;
-  try {
-    slot->kernel = loaded(object);
-  } catch (const Error&) { return false; }
-  return true;
 }
 
 std::shared_ptr<const CompiledKernel> compile_kernel(const loops::Kernel& kernel, Isa isa) {
@@ -122,11 +120,12 @@ std::shared_ptr<const CompiledKernel> compile_kernel(const loops::Kernel& kernel
   std::string text = loops::canonical_text(kernel);
   std::shared_ptr<Slot> slot = slot_of(text, isa);
   std::lock_guard lock(slot->making);
-  if (slot->kernel)
+  auto code = slot->kernel.lock();
+  if (code)
     ++counts.table_hits;
   else
-    slot->kernel = make(text, isa);
-  return slot->kernel;
+    slot->kernel = code = make(text, isa);
+  return code;
 }
 
 std::string compiler_problem() {

@@ -60,15 +60,12 @@ class CompiledKernel {
 
 // ---------------------------------------------------------------- compiling (compile.cpp)
 
-/// The kernel for this machine: from the process's table, else the disk cache, else LLVM. Null where code cannot be
-/// made (no AVX2, or no LLVM library): then compiler_problem() says why and the interpreter runs. Thread-safe; equal
-/// kernels are compiled once.
+/// The kernel for this machine: one that somebody has in this process, else from the disk cache, else by LLVM. Null
+/// where code cannot be made (no AVX2, or no LLVM library): then compiler_problem() says why and the interpreter runs.
+/// Thread-safe; equal kernels are compiled once.
 std::shared_ptr<const CompiledKernel> compile_kernel(const loops::Kernel& kernel);
 /// The same for a given instruction set, which this machine must have to run it.
 std::shared_ptr<const CompiledKernel> compile_kernel(const loops::Kernel& kernel, Isa isa);
-/// Puts code for a kernel's canonical text into the process's table, as a plan file brings it, so that compile_kernel
-/// finds it. False, and nothing is kept, when the object cannot be mapped.
-bool add_compiled(std::string_view text, Isa isa, std::span<const std::byte> object);
 /// Why compile_kernel gives null; empty when it would not.
 std::string compiler_problem();
 /// The assembly or LLVM IR of a kernel, for debugging and tests; throws Error without LLVM.
@@ -79,7 +76,7 @@ struct Counters {
   u64 compiled = 0;      // by LLVM
   u64 cache_hits = 0;    // read from disk
   u64 cache_errors = 0;  // entries thrown away, writes that failed
-  u64 table_hits = 0;    // already in this process
+  u64 table_hits = 0;    // in use in this process
   u64 loaded = 0;        // objects mapped
   double compile_ms = 0;
 };

@@ -69,17 +69,26 @@ class CpuCache : public ::testing::Test {
 };
 
 TEST_F(CpuCache, KeepsObjectsBetweenProcesses) {
-  EXPECT_EQ(run_scaled(*compile_kernel(scaled(2), Isa::avx2)), 6);
+  auto used = compile_kernel(scaled(2), Isa::avx2);
+  EXPECT_EQ(run_scaled(*used), 6);
   EXPECT_EQ(counters().compiled, 1u);
   compile_kernel(scaled(2), Isa::avx2);
   EXPECT_EQ(counters().table_hits, 1u);
-  forget_kernels();
+  used.reset();
   EXPECT_EQ(run_scaled(*compile_kernel(scaled(2), Isa::avx2)), 6);
   EXPECT_EQ(counters().compiled, 1u);
   EXPECT_EQ(counters().cache_hits, 1u);
   compile_kernel(scaled(3), Isa::avx2);
   EXPECT_EQ(counters().compiled, 2u) << "another constant is another kernel";
   EXPECT_EQ(entries().size(), 2u);
+}
+
+/// A process that meets ever new kernels keeps those in use.
+TEST_F(CpuCache, ForgetsKernelsThatNobodyUses) {
+  auto used = compile_kernel(scaled(2), Isa::avx2);
+  std::weak_ptr<const CompiledKernel> left = compile_kernel(scaled(3), Isa::avx2);
+  EXPECT_TRUE(left.expired());
+  EXPECT_EQ(compile_kernel(scaled(2), Isa::avx2), used);
 }
 
 TEST_F(CpuCache, KernelsOfEqualWorkAreOne) {
