@@ -1,5 +1,6 @@
 #include "ir/function.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -59,19 +60,32 @@ i64 declare_function(FunctionType type) {
   return static_cast<i64>(t.functions.size()) - 1;
 }
 
-void define_function(i64 id, GraphPtr body) {
+void check_function(i64 id, const Graph& body) {
   Table& t = table();
   std::lock_guard lock(t.mutex);
-  Function& f = t.at(id);
+  const Function& f = t.at(id);
   if (f.body) fail("invoke", "expected a function without a body, got '" + f.type.name + "', which has one");
-  std::vector<Type> in(body->input_types().begin(), body->input_types().end()), out = body->output_types();
+  std::vector<Type> in(body.input_types().begin(), body.input_types().end()), out = body.output_types();
   if (in != f.type.inputs || out != f.type.outputs)
     fail("invoke", "expected a body of '" + f.type.name + "' from " + listed(f.type.inputs) + " to " +
                        listed(f.type.outputs) + ", as it was declared, got one from " + listed(in) + " to " +
                        listed(out));
-  if (body->effectful())
+  if (body.effectful())
     fail("invoke", "expected no effects in the function '" + f.type.name + "', got a print, assert or callback");
-  f.body = std::move(body);
+}
+
+void define_function(i64 id, GraphPtr body) {
+  check_function(id, *body);
+  Table& t = table();
+  std::lock_guard lock(t.mutex);
+  t.at(id).body = std::move(body);
+}
+
+bool is_complete(i64 id, const Graph& body) {
+  std::set<i64> invoked{id};
+  note_invoked(body, invoked);
+  invoked.erase(id);
+  return std::all_of(invoked.begin(), invoked.end(), has_body);
 }
 
 const FunctionType& function_type(i64 id) {

@@ -24,6 +24,10 @@ struct FunctionType {
 i64 declare_function(FunctionType type);
 /// Gives it its body. Error: other types, an effect (a function runs as often as it is called), a second body.
 void define_function(i64 id, GraphPtr body);
+/// The same errors, ahead of it.
+void check_function(i64 id, const Graph& body);
+/// Whether all other functions that this body of it invokes have theirs.
+bool is_complete(i64 id, const Graph& body);
 /// Error for numbers that no function has.
 const FunctionType& function_type(i64 id);
 bool has_body(i64 id);

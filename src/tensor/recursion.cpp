@@ -41,6 +41,19 @@ std::vector<i64>& traced() {
   return open;
 }
 
+/// Bodies made inside the trace of another that they call: they are defined with it, or not at all.
+std::vector<std::pair<i64, GraphPtr>>& waiting() {
+  thread_local std::vector<std::pair<i64, GraphPtr>> made;
+  return made;
+}
+
+/// Whether this thread traces the body, or has it waiting.
+bool in_the_making(i64 id) {
+  auto& open = traced();
+  return std::find(open.begin(), open.end(), id) != open.end() ||
+         std::any_of(waiting().begin(), waiting().end(), [&](const auto& made) { return made.first == id; });
+}
+
 /// A body calls itself and others while it is traced: one lock for all, so that nobody waits in a circle.
 std::recursive_mutex& tracing() {
   static auto* mutex = new std::recursive_mutex;
@@ -84,9 +97,7 @@ std::vector<Tensor> Recursion::operator()(std::span<const Tensor> operands, Loca
     type.inputs.push_back(t);
   }
   i64 id = s.number(type);
-  auto& open = traced();
-  bool inside = std::find(open.begin(), open.end(), id) != open.end();
-  if (!inside && !has_body(id)) trace(id, operands, at);
+  if (!in_the_making(id) && !has_body(id)) trace(id, operands, at);
   return apply(op("invoke"), operands, {{"function", id}}, at);
 }
 
@@ -97,6 +108,8 @@ void Recursion::trace(i64 id, std::span<const Tensor> operands, const Location& 
   if (open.size() >= kMostTraces)
     fail("recursion", "expected calls of '" + state_->name + "' with operands of a few types, got new ones each time",
          at);
+  auto& made = waiting();
+  size_t before = made.size();
   open.push_back(id);
   try {
     detail::Trace trace("recursion", {.rebinding = false}, at);
@@ -105,12 +118,18 @@ void Recursion::trace(i64 id, std::span<const Tensor> operands, const Location& 
     for (Tensor& t : x) slots.push_back(&t);
     trace.enter(slots);
     std::vector<Tensor> y = state_->body->call(*this, x);
-    define_function(id, closed(trace.state().cut(y), operands.size(), state_->name, at));
+    GraphPtr body = closed(trace.state().cut(y), operands.size(), state_->name, at);
+    check_function(id, *body);
+    made.emplace_back(id, std::move(body));
   } catch (...) {
     open.pop_back();
+    made.erase(made.begin() + static_cast<std::ptrdiff_t>(before), made.end());
     throw;
   }
   open.pop_back();
+  size_t from = open.empty() ? 0 : is_complete(id, *made.back().second) ? made.size() - 1 : made.size();
+  for (size_t i = from; i < made.size(); ++i) define_function(made[i].first, made[i].second);
+  made.erase(made.begin() + static_cast<std::ptrdiff_t>(from), made.end());
 }
 
 Tensor Recursion::operator()(const Tensor& x, Location at) const {

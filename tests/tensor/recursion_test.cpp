@@ -3,6 +3,8 @@
 
 #include <cmath>
 #include <optional>
+#include <stdexcept>
+#include <utility>
 
 #include "expect.h"
 #include "runtime/execute.h"
@@ -175,6 +177,26 @@ TEST(Recursion, InTurns) {
   odd.emplace("odd", std::vector{truth}, other(even, false));
   EXPECT_EQ((*even)(whole(10)).item(), 1);
   EXPECT_EQ((*odd)(whole(10)).item(), 0);
+}
+
+/// A body that fails leaves nothing of those it had made: the next call makes them all.
+TEST(Recursion, WhatFailsHalfwayIsMadeAgain) {
+  std::optional<Recursion> even, odd;
+  bool fails = true;
+  Type truth = Type::tensor(DType::boolean, {});
+  even.emplace("even", std::vector{truth}, [&](const Recursion&, Operands x) -> std::vector<Tensor> {
+    Tensor y = cond(
+        x[0] == 0, [](const Tensor&) { return Tensor(true); }, [&](const Tensor& n) { return (*odd)(n - 1); }, x[0]);
+    if (std::exchange(fails, false)) throw std::runtime_error("once");
+    return {y};
+  });
+  odd.emplace("odd", std::vector{truth}, [&](const Recursion&, Operands x) -> std::vector<Tensor> {
+    return {cond(
+        x[0] == 0, [](const Tensor&) { return Tensor(false); }, [&](const Tensor& n) { return (*even)(n - 1); }, x[0])};
+  });
+  EXPECT_THROW((*even)(whole(3)), std::runtime_error);
+  EXPECT_EQ((*odd)(whole(3)).item(), 1);
+  EXPECT_EQ((*even)(whole(3)).item(), 0);
 }
 
 }  // namespace
