@@ -188,15 +188,15 @@ Tensor call(Layer& layer, Location at, const Tensor& x, const More&... more) {
 template <class Layer>
 Tensor train(Layer& layer, i64 position, const Tensor& x, const Tensor& key, Location at) {
   auto own_key = [&] { return key.defined() ? random::fold_in(Arg(key, at), position) : Tensor(); };
-  if constexpr (ChangesWith<Layer, Flag, Tensor>) return call(layer, at, x, true, own_key());
-  if constexpr (ChangesWith<Layer, Flag>) return call(layer, at, x, true);
+  if constexpr (ChangesWith<Layer, Flag, Tensor>) return detail::call(layer, at, x, true, own_key());
+  if constexpr (ChangesWith<Layer, Flag>) return detail::call(layer, at, x, true);
   if constexpr (requires { layer.draws(); })
     if (layer.draws()) {
       if (!key.defined())
         fail("sequential", "expected a key, which layer " + std::to_string(position) + " draws from, got none", at);
-      return call(layer, at, x, own_key());
+      return detail::call(layer, at, x, own_key());
     }
-  return call(layer, at, x);
+  return detail::call(layer, at, x);
 }
 
 }  // namespace detail

@@ -176,9 +176,17 @@ std::vector<i64> all_axes(Type t) {
   return r;
 }
 
+/// One row at a place that depends on sizes is gathered: of a Slice readers do not know that it gives one.
 Strings slice(Writer& w, const NodeView& n) {
-  return {w.node("Slice", {n.in[0], w.shape(n.attr<Shape>("starts")), w.shape(n.attr<Shape>("limits")),
-                           w.ints(all_axes(n.operand(0))), w.ints(n.attr<std::vector<i64>>("strides"))})};
+  Shape starts = n.attr<Shape>("starts"), limits = n.attr<Shape>("limits");
+  std::string x = n.in[0];
+  for (size_t i = 0; i < starts.size(); ++i) {
+    if (starts[i].is_constant() || limits[i] - starts[i] != Dim(1)) continue;
+    x = w.node("Gather", {x, w.shape({&starts[i], 1})}, {attr("axis", static_cast<i64>(i))});
+    starts[i] = 0, limits[i] = 1;
+  }
+  return {w.node("Slice", {x, w.shape(starts), w.shape(limits), w.ints(all_axes(n.operand(0))),
+                           w.ints(n.attr<std::vector<i64>>("strides"))})};
 }
 
 /// `count` values after each element of an axis: an axis of 1 after it is padded, and the two become one.
@@ -317,10 +325,10 @@ void keep_last(Writer& w, std::string& at, std::string& updates, Dim count, cons
   std::string many = size(w, count), flat = w.node("Reshape", {at, w.ints({-1})});
   std::string keys = w.node("Add", {w.node("Mul", {flat, many}), numbers_below(w, count)});
   keys = w.nodes("TopK", {keys, w.shape({&count, 1})}, 2, {attr("axis", i64{0}), attr("largest", i64{0})})[0];
-  std::string place = w.node("Div", {keys, many});
+  std::string some = w.node("Max", {many, w.scalar(1, DType::i64)}), place = w.node("Div", {keys, some});
   std::string number = w.node("Sub", {keys, w.node("Mul", {place, many})});
-  std::string after = w.node("Slice", {place, w.ints({1}), w.ints({std::numeric_limits<i64>::max()}), w.ints({0})});
-  after = w.node("Concat", {after, w.ints({-1})}, {attr("axis", i64{0})});
+  std::string after = w.node("Concat", {place, w.ints({-1})}, {attr("axis", i64{0})});
+  after = w.node("Slice", {after, w.ints({1}), w.ints({std::numeric_limits<i64>::max()}), w.ints({0})});
   std::string last = w.node("Not", {w.node("Equal", {place, after})});
   at = w.node("Unsqueeze", {w.node("Where", {last, place, behind}), w.ints({1})});
   updates = w.node("Gather", {updates, number}, {attr("axis", i64{0})});

@@ -101,7 +101,8 @@ const OpDef* find_op(std::string_view name) {
 const OpDef& op(std::string_view name) {
   if (const OpDef* o = find_op(name)) return *o;
   std::string shown(name.substr(0, 64));
-  fail("op", "expected the name of an op, got '" + shown + "'; " + near_names(shown));
+  fail("op", "expected the name of an op, got '" + shown + "'; " + near_names(shown) +
+                 "; one of a plugin is there once the plugin is given");
 }
 
 const OpDef* exchange_op(const OpDef* o) {

@@ -73,7 +73,7 @@ void Tensor::copy_to(void* out, DType dtype, Location at) const {
   i64 n = a.size();
   Array to{dtype, {n}, Storage::borrow(out, static_cast<size_t>(n) * static_cast<size_t>(bytes(dtype)), nullptr)};
   for (i64 i = 0; i < n; ++i) {
-    if (is_float(dtype))
+    if (is_float(dtype) || is_float(a.dtype))
       to.set(i, a.get(i));
     else
       to.set_int(i, a.get_int(i));

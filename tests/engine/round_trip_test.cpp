@@ -134,6 +134,39 @@ TEST(RoundTripOfControl, ThroughFiles) {
     }
 }
 
+/// Sizes that only the run knows: what is written of them is read back.
+TEST(RoundTripOfSizes, ThroughFiles) {
+  Dim n = Dim::symbol("n"), m = Dim::symbol("m");
+  Builder places;
+  Value x = places.input(Type::tensor(DType::f32, {m, 3})), at = places.input(Type::tensor(DType::i64, {n}));
+  Value rows = places.input(Type::tensor(DType::f32, {n, 3}));
+  Attrs set{{"axis", i64{0}}, {"mode", std::string("set")}};
+  GraphPtr scattered = places.build(std::vector{places.emit(op("scatter"), Values{x, at, rows}, set)[0]});
+  Builder last;
+  Value y = last.input(Type::tensor(DType::f32, {n, 3}));
+  Attrs row{{"starts", Shape{max(n - Dim(1), 0), Dim(0)}},
+            {"limits", Shape{max(n - Dim(1), 0) + Dim(1), Dim(3)}},
+            {"strides", std::vector<i64>{1, 1}}};
+  Value one = last.emit(op("reshape"), last.emit(op("slice"), Values{y}, row), {{"shape", Shape{Dim(3)}}})[0];
+  GraphPtr sliced = last.build(std::vector{one});
+  for (const GraphPtr& g : {scattered, sliced}) {
+    NamedGraph net{g, numbered("in", g->input_count()), {"out"}, {}};
+    NamedGraph back = onnx::import_model(onnx::decode_model(onnx::encode_model(onnx::export_model(net))));
+    for (i64 size : {1, 2, 5}) {
+      std::vector<Array> in;
+      for (Type t : g->input_types()) {
+        std::vector<i64> shape;
+        for (Dim d : t.shape()) shape.push_back(d == n ? size : d == m ? 4 : d.value());
+        Array a = Array::empty(t.dtype(), shape);
+        for (i64 i = 0; i < a.size(); ++i) a.set(i, t.dtype() == DType::i64 ? static_cast<double>(i % 3) : 0.5 + i);
+        in.push_back(std::move(a));
+      }
+      Array want = execute(g, in)[0], got = execute(back.graph, in)[0];
+      EXPECT_TRUE(same_numbers(got, want)) << size;
+    }
+  }
+}
+
 /// The bound comes back as a trip count, so that the loop has a gradient in reverse again.
 TEST(RoundTripOfControl, AWhileKeepsItsBound) {
   GraphPtr g = parse_graph(R"(graph(%0: f32[]) {

@@ -1,7 +1,7 @@
 // Layers: keys, randomness, errors. Numbers are compared with torch's in torch_test.cpp.
 #include <gtest/gtest.h>
 #include <tenon/nn.h>
-#include <tenon/transform.h>
+#include <tenon/tenon.h>
 
 #include <cmath>
 #include <map>

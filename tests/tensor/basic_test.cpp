@@ -9,6 +9,13 @@
 
 namespace tn {
 
+TEST(Tensor, NumbersComeOutAsACastGivesThem) {
+  Tensor x = tensor(std::vector<double>{1e20, -1e20, -1.5, 3e9, 300});
+  EXPECT_EQ(x.to_vector<i32>(), x.astype(DType::i32).to_vector<i32>());
+  EXPECT_EQ(x.to_vector<u8>(), x.astype(DType::u8).to_vector<u8>());
+  EXPECT_EQ(x.to_vector<i32>()[0], std::numeric_limits<i32>::max());
+}
+
 TEST(Tensor, ArithmeticWithNumbersAndBroadcasting) {
   Tensor a = tensor({1.0, 2.0, 3.0});
   EXPECT_EQ((a * 2.0 + 1).to_vector(), (std::vector<double>{3, 5, 7}));
