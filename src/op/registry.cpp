@@ -80,7 +80,7 @@ std::string near_names(std::string_view name) {
   std::string text;
   for (size_t i = 0; i < std::min<size_t>(3, found.size()); ++i)
     text += (i ? ", " : "did you mean ") + std::string(found[i].second);
-  return text.empty() ? "see `tenon ops` for all names" : text + "?";
+  return text.empty() ? "see `tenon ops` for all names; a plugin's op needs its plugin" : text + "?";
 }
 
 }  // namespace
@@ -101,8 +101,7 @@ const OpDef* find_op(std::string_view name) {
 const OpDef& op(std::string_view name) {
   if (const OpDef* o = find_op(name)) return *o;
   std::string shown(name.substr(0, 64));
-  fail("op", "expected the name of an op, got '" + shown + "'; " + near_names(shown) +
-                 "; one of a plugin is there once the plugin is given");
+  fail("op", "expected the name of an op, got '" + shown + "'; " + near_names(shown));
 }
 
 const OpDef* exchange_op(const OpDef* o) {
