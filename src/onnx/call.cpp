@@ -44,8 +44,8 @@ i64 elements_of(const Graph& g, const Node& n) {
 
 /// Whether a node may be run at import: no effect, no size, no loop, whose end nobody knows, and few elements.
 bool is_cheap(const Graph& g, const Node& n) {
-  static const OpDef &constant_op = op("constant"), &dims_op = op("dims");
-  if (n.op == &constant_op) return true;
+  static const OpDef& dims_op = op("dims");
+  if (is_constant(n)) return true;
   if (n.op == &dims_op || n.effectful) return false;
   for (const auto& [name, value] : n.attrs.items())
     if (std::holds_alternative<GraphPtr>(value)) return false;
@@ -68,7 +68,6 @@ void follow(ImportState& state) {
 
 /// The nodes a value is computed from, in order; nothing when it is open, or they are too many.
 std::optional<std::vector<const Node*>> foldable_slice(ImportState& state, u32 id) {
-  static const OpDef& constant_op = op("constant");
   follow(state);
   if (state.open.ids[id]) return std::nullopt;
   const Graph& g = state.builder.graph();
@@ -81,7 +80,7 @@ std::optional<std::vector<const Node*>> foldable_slice(ImportState& state, u32 i
     if (state.given.contains(v)) continue;
     const Node* n = producer({&state.builder, v});
     if (!found.insert(n).second) continue;
-    if (n->op != &constant_op) elements += elements_of(g, *n);
+    if (!is_constant(*n)) elements += elements_of(g, *n);
     if (elements > kMostElements || found.size() > kMostFolded) {
       state.open.ids[id] = true;  // for good, and for what depends on it
       return std::nullopt;
@@ -125,9 +124,8 @@ Array folded(const ImportState& state, u32 id, const std::vector<const Node*>& s
 
 std::optional<Array> Call::known(Value v) const {
   if (auto found = state_.given.find(v.id); found != state_.given.end()) return found->second;
-  static const OpDef& constant_op = op("constant");
   const Node* n = producer(v);
-  if (n && n->op == &constant_op) return n->attrs.get<Array>("value");
+  if (n && is_constant(*n)) return n->attrs.get<Array>("value");
   for (Dim d : v.shape())
     if (!d.is_constant()) return std::nullopt;
   auto slice = foldable_slice(state_, v.id);
